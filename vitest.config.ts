@@ -1,0 +1,24 @@
+import { defineConfig } from 'vitest/config';
+
+/** One project for each kind of test, so that each can be run alone: `npm run test:unit`, `test:workflow`, `test:cluster`, `test:lab`. */
+export default defineConfig({
+  test: {
+    // The Temporal SDK's native runtime does not survive worker threads.
+    pool: 'forks',
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'workflow', include: ['test/workflow/**/*.test.ts'], fileParallelism: false, testTimeout: 60_000, hookTimeout: 120_000 },
+      },
+      {
+        extends: true,
+        test: { name: 'cluster', include: ['test/cluster/**/*.test.ts'], fileParallelism: false, testTimeout: 60_000, hookTimeout: 180_000 },
+      },
+      {
+        extends: true,
+        test: { name: 'lab', include: ['test/lab/**/*.test.ts'], fileParallelism: false, testTimeout: 300_000, hookTimeout: 600_000 },
+      },
+    ],
+  },
+});
