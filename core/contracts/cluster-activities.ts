@@ -1,0 +1,130 @@
+/**
+ * What the controller does for a migration: everything that is read from or written to Kubernetes. Reads come from the watchers' stores, never
+ * from a poll of the API server; what allows a destructive step is read live by the agent.
+ */
+import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd } from './migration.ts';
+import type { Trigger } from './names.ts';
+import type { Phase } from './phases.ts';
+import type { EventReason, Refusal } from './reasons.ts';
+
+/** A pod that uses a volume through its claim. */
+export interface VolumeUser {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly node?: string;
+}
+
+/** What the objects say of a volume, at one look. */
+export interface VolumeFacts {
+  /** undefined: no such LocalVolume. */
+  readonly localVolume?: {
+    readonly pool: string;
+    readonly requiredCapacityBytes: number;
+    readonly thin: boolean;
+    readonly convertible: boolean;
+    readonly replicaNodes: readonly string[];
+  };
+  /** allocatedCapacityBytes of the replica on the source node. */
+  readonly sourceReplica?: { readonly name: string; readonly allocatedCapacityBytes: number };
+  readonly source?: MirrorEnd;
+  /** Why the move is wanted no longer ("uncordoned", "label … disable"); undefined: it is wanted. */
+  readonly unwanted?: string;
+  /** What still holds the volume on its source according to the API, in words ("pod default/db-0", "node.status.volumesInUse"); empty: free. */
+  readonly heldBy: readonly string[];
+  /** Of the nodes concerned: false where the agent's Lease has run out. */
+  readonly agentAlive: Readonly<Record<string, boolean>>;
+}
+
+/** A migration's durable state, kept in its LocalVolumeMigrate. */
+export interface MigrationRecord {
+  readonly ref: MigrationRef;
+  readonly phase: Phase;
+  readonly pointOfNoReturn: boolean;
+  readonly target?: MirrorEnd;
+  readonly pairing?: number;
+  readonly sizeBytes?: number;
+  readonly pool?: string;
+  readonly source?: MirrorEnd;
+  readonly abortedByPerson: boolean;
+}
+
+export interface PhaseReport {
+  readonly ref: MigrationRef;
+  readonly phase: Phase;
+  /** One sentence for people: what happens, or why it waits. */
+  readonly message: string;
+  /** Kept in HwameiStor's word while parked. */
+  readonly parkedIn?: Exclude<Phase, 'NeedsAttention'>;
+  /** An Event with this reason on migration, volume, claim and node. */
+  readonly event?: EventReason;
+  readonly target?: MirrorEnd;
+  readonly pairing?: number;
+  readonly sizeBytes?: number;
+  readonly pool?: string;
+  readonly source?: MirrorEnd;
+  /** Written before the first step of cut-over, never taken back. */
+  readonly pointOfNoReturn?: true;
+  readonly sourceSha256?: string;
+  readonly targetSha256?: string;
+  readonly abortedByPerson?: boolean;
+  readonly refusals?: Readonly<Record<string, Refusal>>;
+}
+
+export interface ReserveRequest {
+  readonly ref: MigrationRef;
+  readonly sourceNode: string;
+  readonly pool: string;
+  readonly sizeBytes: number;
+  /** Logical block size of the source's device; a larger one on the target is refused by its agent, after which the node stands in `givenUp`. */
+  readonly givenUp: Readonly<Record<string, Refusal>>;
+}
+
+export type ReserveResult =
+  | { readonly kind: 'reserved'; readonly target: MirrorEnd }
+  | { readonly kind: 'refused'; readonly refusals: Readonly<Record<string, Refusal>> };
+
+/** A node's eviction at one look. */
+export interface NodeEvictionFacts {
+  readonly exists: boolean;
+  readonly cordoned: boolean;
+  /** Label `hwameistor.io/eviction=disable`. */
+  readonly disabled: boolean;
+  readonly volumes: readonly {
+    readonly volume: string;
+    /** A person aborted its move since the node was cordoned. */
+    readonly held: boolean;
+  }[];
+  /** Migrations away from this node that have not ended, by volume. */
+  readonly running: readonly { readonly volume: string; readonly phase: Phase; readonly target?: string; readonly message: string }[];
+}
+
+export interface ClusterActivities {
+  observeVolume(request: MigrateVolumeInput & { readonly ref?: MigrationRef }): Promise<VolumeFacts>;
+  /** The volume's LocalVolumeMigrate that has not ended, or a new one. */
+  openMigration(request: MigrateVolumeInput): Promise<MigrationRecord>;
+  /** The open migration of the volume, if there is one; else nothing. Opens none. */
+  findMigration(request: { readonly volume: string }): Promise<MigrationRecord | undefined>;
+  /** Phase, message and facts go into the LocalVolumeMigrate's status; the first entry into each phase is timed there. */
+  reportPhase(report: PhaseReport): Promise<void>;
+  /** Plans and reserves in one compare-and-swap; a reservation that stands is kept. */
+  reserveTarget(request: ReserveRequest): Promise<ReserveResult>;
+  releaseReservation(request: { readonly ref: MigrationRef }): Promise<void>;
+  /** Target replica, LocalVolume and PersistentVolume say the new node; repeatable after a crash at any instant. @throws PersistentVolumeRefused. */
+  switchObjects(request: {
+    readonly ref: MigrationRef;
+    readonly sourceNode: string;
+    readonly target: MirrorEnd;
+    readonly sizeBytes: number;
+    readonly pool: string;
+  }): Promise<void>;
+  /** The source's LocalVolumeReplica goes, and the reservation on the target. */
+  removeSourceReplica(request: { readonly ref: MigrationRef; readonly sourceNode: string }): Promise<void>;
+
+  observeNodeEviction(request: { readonly node: string }): Promise<NodeEvictionFacts>;
+  /** Starts the volume's migration or joins the one that runs; `follower` hears of its end. */
+  startMigration(request: MigrateVolumeInput & { readonly follower: string; readonly trigger: Trigger }): Promise<void>;
+  /** Of these volumes, those whose migration workflow no longer runs (terminated by a person), or whose end was not heard. */
+  findEndedMigrations(request: { readonly volumes: readonly string[] }): Promise<readonly MigrationEnded[]>;
+  reportNodeEviction(request: { readonly node: string; readonly event: EventReason; readonly message: string }): Promise<void>;
+}

@@ -1,0 +1,85 @@
+/**
+ * What a migration is, as workflows, cluster activities and node activities tell it to each other. Types only: ids and numbers, never objects
+ * or secrets, because all of it stands in Temporal's history.
+ */
+import type { Trigger } from './names.ts';
+import type { Phase } from './phases.ts';
+
+/** Names one migration: its LocalVolumeMigrate and the volume (a LocalVolume and the logical volume of the same name). */
+export interface MigrationRef {
+  readonly name: string;
+  readonly uid: string;
+  readonly volume: string;
+}
+
+export interface MirrorEnd {
+  readonly node: string;
+  /** IPv4 address in the storage network. */
+  readonly storageAddress: string;
+}
+
+/** The mirror a migration wants: everything both ends must agree on before their ports are known. */
+export interface Mirror {
+  readonly migration: MigrationRef;
+  /** The volume group, of the same name on both nodes. */
+  readonly pool: string;
+  /** Exact size of the source's logical volume. */
+  readonly sizeBytes: number;
+  readonly source: MirrorEnd;
+  readonly target: MirrorEnd;
+  /**
+   * Rises by one whenever the mirror begins anew (the source lost it from its kernel): new metadata on both ends, new ports, a new secret, a full
+   * sync. Within one pairing metadata is never made twice, so a sync resumes from its bitmap.
+   */
+  readonly pairing: number;
+}
+
+/** Where one end of a mirror listens, allocated by that end's agent. */
+export interface MirrorEndpoint {
+  readonly port: number;
+  readonly minor: number;
+  /** Of the device the logical volume lies on. */
+  readonly logicalBlockSizeBytes: number;
+}
+
+/** Sectors (512 bytes) written and discarded so far: fields 7 and 14 of a block device's `stat`. */
+export interface WriteCounters {
+  readonly writtenSectors: number;
+  readonly discardedSectors: number;
+}
+
+export interface SyncProgress {
+  readonly totalBytes: number;
+  readonly syncedBytes: number;
+  readonly outOfSyncBytes: number;
+  readonly bytesPerSecond: number;
+}
+
+export interface MigrateVolumeInput {
+  readonly volume: string;
+  readonly sourceNode: string;
+  readonly trigger: Trigger;
+}
+
+export type MigrationOutcome = 'Completed' | 'Aborted' | 'NothingToMove';
+
+/** What a migration tells its followers at its end. */
+export interface MigrationEnded {
+  readonly volume: string;
+  readonly outcome: MigrationOutcome;
+  /** A person asked for the abort: the volume stays until its node is uncordoned. */
+  readonly abortedByPerson: boolean;
+}
+
+export interface EvictNodeInput {
+  readonly node: string;
+}
+
+/** Answer to the query `progress` of a migration. */
+export interface MigrationProgress {
+  readonly volume: string;
+  readonly phase: Phase;
+  readonly sourceNode: string;
+  readonly targetNode?: string;
+  readonly message: string;
+}

@@ -1,0 +1,128 @@
+/**
+ * What a node's agent does for a migration. Every step is an *ensure*: it looks first, acts on the difference, and may be called again at will,
+ * after a crash at any instant and by a later attempt. Steps marked "destructive" read the LocalVolumeMigrate themselves and refuse
+ * (NotPermitted) unless it names this migration, this node in that role, and the phase given here.
+ *
+ * Errors are ApplicationFailures whose type is a reason of `reasons.ts`.
+ */
+import type { Mirror, MirrorEndpoint, SyncProgress, WriteCounters } from './migration.ts';
+
+export type MirrorRole = 'source' | 'target';
+
+/** What stands on a node for one volume, read from LVM, device mapper and the kernel's DRBD. */
+export interface NodeVolumeFacts {
+  readonly volumeGroupFound: boolean;
+  readonly logicalVolume?: {
+    readonly sizeBytes: number;
+    /** The kinds of target in LVM's own description, each once: linear, striped, thin, raid1 … */
+    readonly segmentTypes: readonly string[];
+    readonly hasSnapshots: boolean;
+    /** Active: its device exists. */
+    readonly active: boolean;
+    /** Somebody holds the device open (mounted, or open as a block device); the mirror itself does not count. */
+    readonly open: boolean;
+    readonly logicalBlockSizeBytes: number;
+    /** uid of the migration whose tag it carries (a target volume made by it). */
+    readonly migrationUid?: string;
+    /** uid of the migration that passed its point of no return with this volume. */
+    readonly cutOverBy?: string;
+  };
+  /** The mirror's end on this node, where its metadata volume stands. */
+  readonly mirror?: {
+    readonly migrationUid: string;
+    readonly pairing: number;
+    /** DRBD's device exists in the kernel. False after a reboot. */
+    readonly attached: boolean;
+    /** On the source: the volume's device leads through the mirror. */
+    readonly inserted: boolean;
+  };
+}
+
+export interface SourceMirror {
+  /** Counters at insertion of the volume's own device and of the mirror: idle, both must have grown alike when the mirror is taken out. */
+  readonly base: { readonly volume: WriteCounters; readonly mirror: WriteCounters };
+}
+
+/**
+ * How a wait for the sync ended.
+ * synced: Connected, UpToDate/UpToDate, out-of-sync 0, the mirror in place. peerLost: no connection for a while; the target's end wants to be
+ * ensured again. bypassed: the volume's device no longer leads through the mirror. sourceLost: the kernel has no such mirror (reboot).
+ */
+export type SyncOutcome =
+  | { readonly kind: 'synced'; readonly progress: SyncProgress }
+  | { readonly kind: 'peerLost' | 'bypassed' | 'sourceLost'; readonly message: string };
+
+export interface VerifyReport {
+  /** The pass began at sector 0, ended by itself, and the connection was never seen broken meanwhile. */
+  readonly completed: boolean;
+  readonly outOfSyncBytes: number;
+  /** Connected, UpToDate/UpToDate when it ended. */
+  readonly healthy: boolean;
+}
+
+/** Facts for the pure detach test: is everything that was written to the volume in the mirror? */
+export interface DetachFacts {
+  readonly inserted: boolean;
+  readonly open: boolean;
+  readonly connectedUpToDate: boolean;
+  readonly outOfSyncBytes: number;
+  readonly volume: WriteCounters;
+  readonly mirror: WriteCounters;
+  readonly base: SourceMirror['base'];
+}
+
+export interface NodeActivities {
+  /** control. Reads only. */
+  observeVolume(request: { readonly volume: string; readonly pool: string }): Promise<NodeVolumeFacts>;
+
+  /**
+   * control, phases Preparing, Syncing, Verifying. Makes this end's metadata volume (tagged with pairing, port, minor) and says where it listens.
+   * A metadata volume of an earlier pairing of the same migration is replaced. @throws NoFreePort, NoFreeMinor, PoolFull.
+   */
+  allocateEndpoint(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<MirrorEndpoint>;
+
+  /** control, target, phases Preparing, Syncing, Verifying. The logical volume, fresh metadata once a pairing, attached and listening. @throws LogicalVolumeConflict, PoolFull, BlockSizeTooLarge. */
+  ensureTargetMirror(request: { readonly mirror: Mirror; readonly sourceEndpoint: MirrorEndpoint }): Promise<MirrorEndpoint>;
+
+  /** control, source, phases Preparing, Syncing, Verifying. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
+  ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;
+
+  /** sync, source. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. */
+  awaitSync(request: { readonly mirror: Mirror }): Promise<SyncOutcome>;
+
+  /** control, target. KiB that DRBD has read from the target's device since attach: a verify over the whole device adds exactly its size. */
+  readTargetCounter(request: { readonly mirror: Mirror }): Promise<{ readonly readKib: number }>;
+
+  /** sync, source. One verify from sector 0 to its end; heartbeats SyncProgress. Repairs nothing. */
+  verifyMirror(request: { readonly mirror: Mirror }): Promise<VerifyReport>;
+
+  /** control, source. Differences that a verify found are sent again (8.4: disconnect, connect); returns when the resync has started. */
+  repairMirror(request: { readonly mirror: Mirror }): Promise<void>;
+
+  /** control, source. Reads only. */
+  observeDetach(request: { readonly mirror: Mirror }): Promise<DetachFacts>;
+
+  /** control, destructive, source, phase CuttingOver, before the point of no return. Removes the volume's device: from here nobody can write. @throws VolumeInUse, MirrorBypassed. */
+  closeSource(request: { readonly mirror: Mirror }): Promise<DetachFacts>;
+
+  /** control, both ends, destructive, phase CuttingOver. The durable tag of the point of no return. */
+  markCutOver(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;
+
+  /** sync. SHA-256 (hex) of the whole device: on the source beneath the closed mirror, on the target of the logical volume once the mirror is down. Heartbeats. */
+  hashVolume(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<{ readonly sha256: string }>;
+
+  /** control, destructive, phase CuttingOver, past the point of no return. Secondary, down; the mirror's devices gone; on the target the volume is plain and active. Metadata volumes go too. */
+  dissolveMirror(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;
+
+  /** control, destructive, source, phase RemovingSource, past the point of no return. The source's logical volume goes. */
+  removeSource(request: { readonly mirror: Mirror }): Promise<void>;
+
+  /** control, target, phase RemovingSource. The tags of the migration go: what is left is a plain volume. */
+  releaseTarget(request: { readonly mirror: Mirror }): Promise<void>;
+
+  /** control, source, destructive, phase Aborting, never past the point of no return. The exact state from before. @throws PointOfNoReturnPassed. */
+  restoreSource(request: { readonly mirror: Mirror }): Promise<void>;
+
+  /** control, target, destructive, phase Aborting, never past the point of no return. What this migration made here goes. @throws PointOfNoReturnPassed. */
+  discardTarget(request: { readonly mirror: Mirror }): Promise<void>;
+}

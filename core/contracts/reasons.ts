@@ -1,0 +1,90 @@
+/**
+ * Every reason that people, alerts and programs see, in one list: types of errors, reasons of Events and conditions, refusals of placement.
+ * Stable: add to it, never reword.
+ */
+
+/** Why a node is no target for a volume. */
+export const REFUSALS = [
+  'SourceNode',
+  'NodeNotReady',
+  'NodeUnschedulable',
+  'NodeTainted',
+  'AgentNotReady',
+  'NodeSelectorMismatch',
+  'NotAccessible',
+  'HasReplica',
+  'NoSuchPool',
+  'PoolFull',
+  'VolumeCountReached',
+  'CapacityLimitReached',
+  'BlockSizeTooLarge',
+  'GivenUp',
+] as const;
+export type Refusal = (typeof REFUSALS)[number];
+
+/** Types of errors that are not retried: something a person, or the next look at the world, has to change. */
+export const PERMANENT_ERRORS = [
+  'InvalidArgument',
+  'VolumeGroupUnknown',
+  'LogicalVolumeMissing',
+  'LogicalVolumeSizeMismatch',
+  'LogicalVolumeConflict',
+  'SnapshotOnVolume',
+  'TableNotSupported',
+  'ThinNotSupported',
+  'ReplicatedVolumeNotSupported',
+  'BlockSizeTooLarge',
+  'NotPermitted',
+  'StaleActivity',
+  'PointOfNoReturnPassed',
+  'PersistentVolumeRefused',
+  'LocalVolumeMissing',
+  'SourceReplicaMissing',
+] as const;
+export type PermanentError = (typeof PERMANENT_ERRORS)[number];
+
+/** Types of errors worth another attempt. */
+export const TRANSIENT_ERRORS = [
+  'CommandFailed',
+  'VolumeInUse',
+  'MirrorNotReady',
+  'MirrorBypassed',
+  'VerifyIncomplete',
+  'PoolFull',
+  'NoFreePort',
+  'NoFreeMinor',
+  'ApiUnavailable',
+  'LockTimeout',
+] as const;
+export type TransientError = (typeof TRANSIENT_ERRORS)[number];
+
+/** Reasons of Events on node, pod, claim, LocalVolume and LocalVolumeMigrate. */
+export const EVENT_REASONS = [
+  'EvictionStarted',
+  'EvictionCompleted',
+  'EvictionStopped',
+  'MigrationStarted',
+  'WaitingForTarget',
+  'WaitingForDetach',
+  'TargetReserved',
+  'SyncStarted',
+  'Verified',
+  'CuttingOver',
+  'VolumeMoved',
+  'MigrationCompleted',
+  'MigrationAborted',
+  'NeedsAttention',
+  'PersistentVolumeRebound',
+] as const;
+export type EventReason = (typeof EVENT_REASONS)[number];
+
+/** Reasons of the condition Evacuated on a LocalStorageNode. */
+export const EVACUATED_REASONS = [
+  'NodeNotCordoned',
+  'EvictionDisabled',
+  'VolumesRemain',
+  'MigrationsUnderWay',
+  'AgentNotReporting',
+  'NothingLeft',
+] as const;
+export type EvacuatedReason = (typeof EVACUATED_REASONS)[number];
