@@ -1,0 +1,107 @@
+/** What the demo reads of the migrations, with kubectl, and how it shows them. */
+
+export interface Migration {
+  readonly name: string;
+  readonly volume: string;
+  readonly target: string;
+  readonly phase: string;
+  readonly message: string;
+  readonly percent: number | undefined;
+  readonly bytesPerSecond: number | undefined;
+  readonly etaSeconds: number | undefined;
+  /** First entry into each phase, milliseconds since the epoch. */
+  readonly phaseTimes: Readonly<Record<string, number>>;
+  readonly sourceSha256: string | undefined;
+  readonly targetSha256: string | undefined;
+  readonly workflowId: string;
+}
+
+interface MigrateObject {
+  metadata: { name: string };
+  spec: { volumeName: string };
+  status?: {
+    targetNode?: string;
+    phase?: string;
+    message?: string;
+    progress?: { percent?: number; bytesPerSecond?: number; etaSeconds?: number };
+    phaseTimes?: Record<string, string>;
+    sourceSha256?: string;
+    targetSha256?: string;
+    workflowId?: string;
+  };
+}
+
+/** @param list what `kubectl get localvolumemigrates -o json` printed. */
+export function parseMigrations(list: string): Migration[] {
+  const { items } = JSON.parse(list) as { items: MigrateObject[] };
+  return items.map(({ metadata, spec, status }) => ({
+    name: metadata.name,
+    volume: spec.volumeName,
+    target: status?.targetNode ?? '',
+    phase: status?.phase ?? '',
+    message: status?.message ?? '',
+    percent: status?.progress?.percent,
+    bytesPerSecond: status?.progress?.bytesPerSecond,
+    etaSeconds: status?.progress?.etaSeconds,
+    phaseTimes: Object.fromEntries(Object.entries(status?.phaseTimes ?? {}).map(([phase, time]) => [phase, Date.parse(time)])),
+    sourceSha256: status?.sourceSha256,
+    targetSha256: status?.targetSha256,
+    workflowId: status?.workflowId ?? `migrate-${spec.volumeName}`,
+  }));
+}
+
+const HEADINGS = ['VOLUME', 'TARGET', 'PHASE', 'PERCENT', 'RATE', 'ETA', 'MESSAGE'] as const;
+
+/** One line a migration, columns aligned, cut to the width of the terminal. */
+export function renderTable(migrations: readonly Migration[], width: number): string[] {
+  const rows = [...migrations].sort((a, b) => a.volume.localeCompare(b.volume)).map(row);
+  const widths = HEADINGS.map((heading, column) => Math.max(heading.length, ...rows.map((cells) => cells[column]!.length)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd()
+      .slice(0, width);
+  return [line(HEADINGS), ...rows.map(line)];
+}
+
+function row(migration: Migration): string[] {
+  const copying = migration.phase === 'Syncing' || migration.phase === 'Verifying';
+  const show = (value: number | undefined, text: (known: number) => string): string => (copying && value !== undefined ? text(value) : '');
+  return [
+    migration.volume,
+    migration.target || '-',
+    migration.phase || 'Pending',
+    show(migration.percent, (percent) => `${percent.toFixed(0)} %`),
+    show(migration.bytesPerSecond, (rate) => `${(rate / 2 ** 20).toFixed(0)} MiB/s`),
+    show(migration.etaSeconds, (seconds) => `${Math.ceil(seconds)} s`),
+    migration.message,
+  ];
+}
+
+/** Phases whose length is the data's, the pod's or the check's own; the rest of a move is Rehome's own share. */
+const NOT_OWN_SHARE = ['AwaitingDetach', 'Syncing', 'Verifying'] as const;
+const ORDER = [
+  'Pending',
+  'Reserving',
+  'AwaitingDetach',
+  'Preparing',
+  'Syncing',
+  'Verifying',
+  'CuttingOver',
+  'RemovingSource',
+  'Completed',
+] as const;
+
+/** Seconds from the first phase to Completed, less copy, verify and the wait for the pod to go; undefined while it has not completed. */
+export function ownShareSeconds(phaseTimes: Readonly<Record<string, number>>): number | undefined {
+  const entered = ORDER.filter((phase) => phaseTimes[phase] !== undefined);
+  if (entered.at(-1) !== 'Completed') return undefined;
+  let milliseconds = 0;
+  for (const [index, phase] of entered.entries()) {
+    const next = entered[index + 1];
+    if (next === undefined || (NOT_OWN_SHARE as readonly string[]).includes(phase)) continue;
+    milliseconds += phaseTimes[next]! - phaseTimes[phase]!;
+  }
+  return milliseconds / 1000;
+}
