@@ -31,14 +31,19 @@ while :; do
 done | nc ${collector}`;
 }
 
-/** Record N stands at the start of block N of the device; the first block that does not hold its own number is where writing goes on. */
+/** Record N stands at the start of block N of the device; writing goes on at the first block without its number, found by bisection. */
 function blockWriter(writer: string, collector: string): string {
   return `
 d=${DEVICE}
-record() { dd if=$d bs=${BLOCK_BYTES} skip=$1 count=1 2>/dev/null | head -c 63; }
+written() { [ "$(dd if=$d bs=${BLOCK_BYTES} skip=$1 count=1 2>/dev/null | head -c 63)" = "$(printf '%063d' $1)" ]; }
+low=0 high=1
+while written $high; do low=$high high=$((high * 2)); done
+while [ $((high - low)) -gt 1 ]; do
+  middle=$(( (low + high) / 2 ))
+  if written $middle; then low=$middle; else high=$middle; fi
+done
 i=0
-while [ "$(record $((i + 256)))" = "$(printf '%063d' $((i + 256)))" ]; do i=$((i + 256)); done
-while [ "$(record $i)" = "$(printf '%063d' $i)" ]; do i=$((i + 1)); done
+if written 0; then i=$high; fi
 while :; do
   printf '%063d\\n' $i | dd of=$d bs=${BLOCK_BYTES} seek=$i conv=notrunc,fsync 2>/dev/null || exit 1
   echo "${writer} $i"
