@@ -1,0 +1,150 @@
+/**
+ * What controller and agent are told by their environment. Each entry point parses it once, before anything else, and passes the result on.
+ *
+ * An empty variable counts as one that is not set: it is what a template leaves where a value was not given.
+ */
+import { z } from 'zod';
+
+/** First and last, both included. */
+export interface NumberRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The environment does not say what a process needs to know. The message has one line for each variable: its name, its value, the remedy. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError';
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `<first>-<last>`, not beyond `limit`. */
+const range = (limit: number) =>
+  z
+    .string()
+    .regex(/^\d+-\d+$/, 'not <first>-<last>')
+    .transform((text): NumberRange => {
+      const [first = 0, last = 0] = text.split('-').map(Number);
+      return { first, last };
+    })
+    .refine(({ first, last }) => first <= last, 'it ends before it begins')
+    .refine(({ last }) => last <= limit, `it goes beyond ${limit}`);
+
+/** Names of volume groups are LVM's: letters, digits, `+ _ . -`, not beginning with a hyphen (lvm(8)). */
+const volumeGroups = z
+  .string()
+  .transform((text) => text.split(',').map((name) => name.trim()))
+  .pipe(z.array(z.string().regex(/^[A-Za-z0-9+_.][A-Za-z0-9+_.-]*$/, 'not a name of a volume group')));
+
+/** A name as Kubernetes gives its nodes and namespaces (RFC 1123, with dots for nodes). */
+const objectName = z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'not a name that Kubernetes allows');
+const absolutePath = z.string().startsWith('/', 'not an absolute path');
+
+const common = {
+  REHOME_NAMESPACE: objectName.default('rehome-system').describe("the namespace of Rehome's pods and Leases, for example rehome-system"),
+  TEMPORAL_ADDRESS: z
+    .string()
+    .regex(/^[^\s:/]+:\d{1,5}$/, 'not host:port')
+    .describe("host:port of Temporal's frontend, for example temporal-frontend.temporal:7233"),
+  TEMPORAL_NAMESPACE: z.string().default('default').describe('the Temporal namespace, for example default'),
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+    .default('info')
+    .describe('trace, debug, info, warn, error or fatal'),
+  KUBECONFIG: absolutePath.optional().describe('the path of a kubeconfig file, or leave it unset inside a cluster'),
+  REHOME_FAULTS: z.string().optional().describe('fault points for tests, or leave it unset'),
+};
+
+const controllerVariables = z.object({
+  ...common,
+  TEMPORAL_TASK_QUEUE: z
+    .string()
+    .default('rehome-controller')
+    .describe("the task queue of Rehome's workflows, for example rehome-controller"),
+  REHOME_AGENTS: z.literal('own').default('own').describe("own: Rehome's agents look after the nodes' objects"),
+  REHOME_HASH_CHECK: z
+    .enum(['true', 'false'])
+    .default('false')
+    .transform((text) => text === 'true')
+    .describe('true (hash both devices whole before a PersistentVolume is changed) or false'),
+  REHOME_UI_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe("the address of Temporal's Web UI, for example http://localhost:8233"),
+});
+
+const agentVariables = z.object({
+  ...common,
+  NODE_NAME: objectName.describe('the name of the Kubernetes node this agent runs on (spec.nodeName of its pod)'),
+  STORAGE_ADDRESS: z.ipv4().describe("this node's IPv4 address in the network that mirrors use, for example 10.0.0.11"),
+  POOLS: volumeGroups.optional().describe('volume groups separated by commas, or leave it unset for all named LocalStorage_Pool…'),
+  // Minors are 20 bits wide. The default stays clear of HwameiStor's (43001 and up) and of hand-made ones (from 0).
+  DRBD_MINOR_RANGE: range(2 ** 20 - 1)
+    .default({ first: 20_000, last: 20_999 })
+    .describe('minors for mirrors as <first>-<last>, for example 20000-20999'),
+  // Below Linux's ephemeral ports (32768 and up) and away from DRBD's customary 7788 and up.
+  DRBD_PORT_RANGE: range(65_535)
+    .default({ first: 20_000, last: 20_999 })
+    .describe('TCP ports for mirrors as <first>-<last>, for example 20000-20999'),
+  CLUSTER_KEY_FILE: absolutePath
+    .default('/etc/rehome/cluster-key/key')
+    .describe('the absolute path of the key that all agents share, mounted from Secret rehome-cluster-key'),
+  STATE_DIR: absolutePath.default('/var/lib/rehome').describe('an absolute path that outlives a reboot, for example /var/lib/rehome'),
+});
+
+/** @throws {ConfigurationError} */
+export function parseControllerConfiguration(environment: Environment) {
+  const variables = parse(controllerVariables, environment);
+  return {
+    ...commonConfiguration(variables),
+    taskQueue: variables.TEMPORAL_TASK_QUEUE,
+    agents: variables.REHOME_AGENTS,
+    /** Hash source and target whole at cut-over. */
+    hashCheck: variables.REHOME_HASH_CHECK,
+    uiUrl: variables.REHOME_UI_URL,
+  };
+}
+export type ControllerConfiguration = Readonly<ReturnType<typeof parseControllerConfiguration>>;
+
+/** @throws {ConfigurationError} */
+export function parseAgentConfiguration(environment: Environment) {
+  const variables = parse(agentVariables, environment);
+  return {
+    ...commonConfiguration(variables),
+    nodeName: variables.NODE_NAME,
+    storageAddress: variables.STORAGE_ADDRESS,
+    /** undefined: every volume group whose name begins as HwameiStor's pools do. */
+    pools: variables.POOLS as readonly string[] | undefined,
+    minorRange: variables.DRBD_MINOR_RANGE,
+    portRange: variables.DRBD_PORT_RANGE,
+    clusterKeyFile: variables.CLUSTER_KEY_FILE,
+    /** Locks and fencing tokens. */
+    stateDirectory: variables.STATE_DIR,
+  };
+}
+export type AgentConfiguration = Readonly<ReturnType<typeof parseAgentConfiguration>>;
+
+function commonConfiguration(variables: z.output<z.ZodObject<typeof common>>) {
+  return {
+    /** Where Rehome's pods and Leases are. */
+    namespace: variables.REHOME_NAMESPACE,
+    temporalAddress: variables.TEMPORAL_ADDRESS,
+    temporalNamespace: variables.TEMPORAL_NAMESPACE,
+    logLevel: variables.LOG_LEVEL,
+    /** undefined: the service account of the pod. */
+    kubeconfig: variables.KUBECONFIG,
+    faults: variables.REHOME_FAULTS,
+  };
+}
+
+function parse<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, environment: Environment): z.output<z.ZodObject<Shape>> {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = schema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map(({ path, message }) => {
+    const name = String(path[0]);
+    const problem = given[name] === undefined ? 'is not set' : `is ${JSON.stringify(given[name])} (${message})`;
+    return `${name} ${problem}. Set it to ${(schema.shape[name] as z.ZodType | undefined)?.description}.`;
+  });
+  throw new ConfigurationError(lines.join('\n'));
+}

@@ -1,0 +1,133 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigurationError, parseAgentConfiguration, parseControllerConfiguration } from '../../../core/contracts/configuration.ts';
+
+const controller = { TEMPORAL_ADDRESS: 'temporal:7233' };
+const agent = { ...controller, NODE_NAME: 'n1', STORAGE_ADDRESS: '10.0.0.11' };
+
+function refusal(parse: () => unknown): string {
+  try {
+    parse();
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.message;
+    throw error;
+  }
+  throw new Error('the configuration was accepted');
+}
+
+describe('a variable that cannot be right is named, with its value and what to set it to', () => {
+  test.each([
+    ['a controller without Temporal', 'TEMPORAL_ADDRESS is not set', 'host:port', () => parseControllerConfiguration({})],
+    [
+      'an address without a port',
+      'TEMPORAL_ADDRESS is "temporal"',
+      'host:port',
+      () => parseControllerConfiguration({ TEMPORAL_ADDRESS: 'temporal' }),
+    ],
+    [
+      'agents of another kind',
+      'REHOME_AGENTS is "topolvm"',
+      'own',
+      () => parseControllerConfiguration({ ...controller, REHOME_AGENTS: 'topolvm' }),
+    ],
+    [
+      'a switch that is no switch',
+      'REHOME_HASH_CHECK is "yes"',
+      'true',
+      () => parseControllerConfiguration({ ...controller, REHOME_HASH_CHECK: 'yes' }),
+    ],
+    [
+      'a log level that pino has not',
+      'LOG_LEVEL is "loud"',
+      'debug',
+      () => parseControllerConfiguration({ ...controller, LOG_LEVEL: 'loud' }),
+    ],
+    [
+      'an address of the UI without a scheme',
+      'REHOME_UI_URL is "ui:8233"',
+      'http://',
+      () => parseControllerConfiguration({ ...controller, REHOME_UI_URL: 'ui:8233' }),
+    ],
+    [
+      'an agent that knows no node',
+      'NODE_NAME is not set',
+      'spec.nodeName',
+      () => parseAgentConfiguration({ ...agent, NODE_NAME: undefined }),
+    ],
+    [
+      'an agent with an empty node name',
+      'NODE_NAME is not set',
+      'spec.nodeName',
+      () => parseAgentConfiguration({ ...agent, NODE_NAME: '' }),
+    ],
+    [
+      'a host name for a storage address',
+      'STORAGE_ADDRESS is "n1"',
+      'IPv4',
+      () => parseAgentConfiguration({ ...agent, STORAGE_ADDRESS: 'n1' }),
+    ],
+    [
+      'a range that runs backwards',
+      'DRBD_PORT_RANGE is "9-8" (it ends before it begins)',
+      '<first>-<last>',
+      () => parseAgentConfiguration({ ...agent, DRBD_PORT_RANGE: '9-8' }),
+    ],
+    [
+      'ports that TCP has not',
+      'DRBD_PORT_RANGE is "1-70000" (it goes beyond 65535)',
+      'TCP',
+      () => parseAgentConfiguration({ ...agent, DRBD_PORT_RANGE: '1-70000' }),
+    ],
+    [
+      'minors that DRBD has not',
+      'DRBD_MINOR_RANGE is "1-1048576"',
+      'minors',
+      () => parseAgentConfiguration({ ...agent, DRBD_MINOR_RANGE: '1-1048576' }),
+    ],
+    ['a list of pools with a gap', 'POOLS is "hdd,,ssd"', 'commas', () => parseAgentConfiguration({ ...agent, POOLS: 'hdd,,ssd' })],
+    ['a relative path', 'STATE_DIR is "rehome"', 'absolute path', () => parseAgentConfiguration({ ...agent, STATE_DIR: 'rehome' })],
+  ])('%s', (_, problem, remedy, parse) => {
+    const message = refusal(parse);
+    expect(message).toContain(problem);
+    expect(message).toContain(`Set it to`);
+    expect(message).toContain(remedy);
+  });
+
+  test('every one of several, a line each', () => {
+    const message = refusal(() => parseAgentConfiguration({ ...agent, NODE_NAME: '-', STORAGE_ADDRESS: undefined }));
+    expect(message.split('\n').map((line) => line.split(' ')[0])).toEqual(['NODE_NAME', 'STORAGE_ADDRESS']);
+  });
+});
+
+describe('what is not set has its default', () => {
+  test('of a controller', () => {
+    expect(parseControllerConfiguration({ ...controller, REHOME_UI_URL: '' })).toEqual({
+      namespace: 'rehome-system',
+      temporalAddress: 'temporal:7233',
+      temporalNamespace: 'default',
+      logLevel: 'info',
+      kubeconfig: undefined,
+      faults: undefined,
+      taskQueue: 'rehome-controller',
+      agents: 'own',
+      hashCheck: false,
+      uiUrl: undefined,
+    });
+  });
+
+  test('of an agent', () => {
+    const ranges = { minorRange: { first: 20_000, last: 20_999 }, portRange: { first: 20_000, last: 20_999 } };
+    expect(parseAgentConfiguration(agent)).toMatchObject({
+      nodeName: 'n1',
+      pools: undefined,
+      stateDirectory: '/var/lib/rehome',
+      ...ranges,
+    });
+  });
+});
+
+test('what is set is taken, numbers as numbers and lists as lists', () => {
+  const set = parseAgentConfiguration({ ...agent, POOLS: 'LocalStorage_PoolHDD, LocalStorage_PoolSSD', DRBD_MINOR_RANGE: '7-7' });
+  expect(set.pools).toEqual(['LocalStorage_PoolHDD', 'LocalStorage_PoolSSD']);
+  expect(set.minorRange).toEqual({ first: 7, last: 7 });
+  expect(parseControllerConfiguration({ ...controller, REHOME_HASH_CHECK: 'true' }).hashCheck).toBe(true);
+});
