@@ -1,0 +1,40 @@
+/**
+ * HwameiStor's objects, each schema once: types are inferred from them, the CustomResourceDefinitions in deploy/crds are generated from them.
+ *
+ * Workflows must not import this module (zod costs every cached workflow memory); types by `import type` are free.
+ */
+import { localStorageNodeSchema } from './local-storage-node.ts';
+import { localVolumeSchema } from './local-volume.ts';
+import { localVolumeGroupSchema } from './local-volume-group.ts';
+import { localVolumeMigrateSchema } from './local-volume-migrate.ts';
+import { localVolumeReplicaSchema } from './local-volume-replica.ts';
+
+export * from './local-storage-node.ts';
+export * from './local-volume.ts';
+export * from './local-volume-group.ts';
+export * from './local-volume-migrate.ts';
+export * from './local-volume-replica.ts';
+export type { Condition, ObjectMeta } from './meta.ts';
+
+/** All kinds, cluster-scoped, with what the API server calls them. */
+export const KINDS = {
+  LocalStorageNode: { plural: 'localstoragenodes', shortName: 'lsn', schema: localStorageNodeSchema },
+  LocalVolume: { plural: 'localvolumes', shortName: 'lv', schema: localVolumeSchema },
+  LocalVolumeReplica: { plural: 'localvolumereplicas', shortName: 'lvr', schema: localVolumeReplicaSchema },
+  LocalVolumeGroup: { plural: 'localvolumegroups', shortName: 'lvg', schema: localVolumeGroupSchema },
+  LocalVolumeMigrate: { plural: 'localvolumemigrates', shortName: 'lvmigrate', schema: localVolumeMigrateSchema },
+} as const;
+export type Kind = keyof typeof KINDS;
+
+/** An object as one creates it: what the API server adds is left out. The status is a second write. */
+export interface Manifest<T extends { readonly apiVersion: string; readonly kind: string; readonly spec: unknown }> {
+  readonly apiVersion: T['apiVersion'];
+  readonly kind: T['kind'];
+  readonly metadata: {
+    readonly name: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+    readonly finalizers?: string[];
+  };
+  readonly spec: T['spec'];
+}

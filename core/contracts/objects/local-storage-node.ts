@@ -1,0 +1,89 @@
+/** LocalStorageNode (lsn): a node with its pools. Its agent writes the status, the controller `state` and `conditions`. */
+import { z } from 'zod';
+import { bytesSchema, conditionSchema, conditionsSchema, ipv4Schema, nodeNameSchema, objectSchema, volumeGroupNameSchema } from './meta.ts';
+
+export const POOL_CLASSES = ['HDD', 'SSD', 'NVMe'] as const;
+export type PoolClass = (typeof POOL_CLASSES)[number];
+
+export const STORAGE_NODE_STATES = ['', 'Ready', 'Maintain', 'Offline'] as const;
+export type StorageNodeState = (typeof STORAGE_NODE_STATES)[number];
+
+/** True when nothing but kept volumes is left on the node and nothing is under way; reasons: EVACUATED_REASONS. */
+export const EVACUATED_CONDITION = 'Evacuated';
+
+const countSchema = z.int().nonnegative();
+
+/** HwameiStor has these as text with two decimals. */
+const decimalSchema = z.string().regex(/^[0-9]+(\.[0-9]+)?$/);
+
+export const thinPoolSchema = z.object({
+  name: volumeGroupNameSchema,
+  size: bytesSchema,
+  metadataSize: bytesSchema,
+  metadataPercent: decimalSchema,
+  dataPercent: decimalSchema,
+  totalProvisionedSize: bytesSchema,
+  currentProvisionRatio: decimalSchema,
+  overProvisionRatio: decimalSchema.optional(),
+  thinVolumes: z.array(z.string()).optional(),
+  state: conditionSchema.optional(),
+});
+export type ThinPool = z.infer<typeof thinPoolSchema>;
+
+export const poolDiskSchema = z.object({
+  devPath: z.string(),
+  type: z.enum(POOL_CLASSES).optional(),
+  capacityBytes: bytesSchema,
+  state: z.enum(['Available', 'InUse', 'Offline']),
+});
+export type PoolDisk = z.infer<typeof poolDiskSchema>;
+
+export const poolSchema = z.object({
+  name: volumeGroupNameSchema,
+  class: z.enum(POOL_CLASSES),
+  type: z.enum(['REGULAR']).default('REGULAR'),
+  path: z.string().optional().describe('Directory of its devices.'),
+  totalCapacityBytes: bytesSchema,
+  usedCapacityBytes: bytesSchema,
+  freeCapacityBytes: bytesSchema.describe('What the volume group has left. Reservations are not subtracted.'),
+  volumeCapacityBytesLimit: bytesSchema.describe('The largest volume the pool takes.'),
+  totalVolumeCount: countSchema,
+  usedVolumeCount: countSchema,
+  freeVolumeCount: countSchema,
+  disks: z.array(poolDiskSchema).optional(),
+  volumes: z.array(z.string()).optional().describe('Logical volumes of LocalVolumes. Empty on every pool: nothing is left on the node.'),
+  thinPool: thinPoolSchema.optional(),
+});
+export type Pool = z.infer<typeof poolSchema>;
+
+export const localStorageNodeSchema = objectSchema(
+  'LocalStorageNode',
+  z.object({
+    hostname: nodeNameSchema,
+    storageIP: ipv4Schema.describe('Address in the storage network.'),
+    // HwameiStor's spelling.
+    topogoly: z.object({ zone: z.string().default('default'), region: z.string().default('default') }).optional(),
+  }),
+  z.object({
+    state: z.enum(STORAGE_NODE_STATES).optional(),
+    pools: z.record(z.string(), poolSchema).optional().describe('By name.'),
+    conditions: conditionsSchema.optional(),
+    poolExtendRecords: z.record(z.string(), z.unknown()).optional().describe("HwameiStor's; kept, not written."),
+    thinPoolExtendRecords: z.record(z.string(), z.unknown()).optional().describe("HwameiStor's; kept, not written."),
+  }),
+);
+export type LocalStorageNode = z.infer<typeof localStorageNodeSchema>;
+export type LocalStorageNodeStatus = NonNullable<LocalStorageNode['status']>;
+
+/**
+ * Value of the annotation `rehome.io/reserve-<volume>` on the target's LocalStorageNode, as JSON: room for a volume on its way there. Counted only
+ * while the volume does not stand in `status.pools.*.volumes`.
+ */
+export const reservationSchema = z.strictObject({
+  pool: volumeGroupNameSchema,
+  /** The volume and its metadata volume. */
+  bytes: z.int().positive(),
+  /** uid of the migration. */
+  id: z.string().min(1),
+});
+export type Reservation = z.infer<typeof reservationSchema>;

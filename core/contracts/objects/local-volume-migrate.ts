@@ -1,0 +1,84 @@
+/**
+ * LocalVolumeMigrate (lvmigrate): one migration, wanted (spec) and as far as it got (status).
+ *
+ * The status is the durable record that a new run, another controller and the agents act on: what is written here outlives Temporal's database.
+ * HwameiStor's fields are `originalReplicaNumber`, `targetNode`, `volumes`, `state` and `message`; the others are ours.
+ */
+import { z } from 'zod';
+import { MIGRATE_STATES, PHASES, type Phase } from '../phases.ts';
+import {
+  bytesSchema,
+  conditionsSchema,
+  IMMUTABLE,
+  immutableVolumeNameSchema,
+  ipv4Schema,
+  nodeNameSchema,
+  objectSchema,
+  timestampSchema,
+  validatedBy,
+  volumeGroupNameSchema,
+} from './meta.ts';
+
+const PARKING_PHASES = PHASES.filter((phase): phase is Exclude<Phase, 'NeedsAttention'> => phase !== 'NeedsAttention');
+
+export const mirrorEndSchema = z.object({ node: nodeNameSchema, storageAddress: ipv4Schema });
+
+export const progressSchema = z.object({
+  percent: z.int().min(0).max(100),
+  syncedBytes: bytesSchema,
+  totalBytes: bytesSchema,
+  bytesPerSecond: bytesSchema,
+  etaSeconds: z.int().nonnegative().optional().describe('Missing: not known yet.'),
+});
+export type Progress = z.infer<typeof progressSchema>;
+
+const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
+
+const statusSchema = z.object({
+  originalReplicaNumber: z.int().nonnegative().optional(),
+  targetNode: z.string().optional(),
+  volumes: z.array(z.string()).optional(),
+  state: z.enum(MIGRATE_STATES).optional(),
+  message: z.string().optional().describe('What happens, or why it waits.'),
+
+  phase: z.enum(PHASES).optional(),
+  parkedIn: z.enum(PARKING_PHASES).optional().describe('The phase that NeedsAttention interrupted.'),
+  reason: z.string().optional().describe('Stable word for why it waits or is parked.'),
+  pool: volumeGroupNameSchema.optional(),
+  sizeBytes: bytesSchema.optional(),
+  source: mirrorEndSchema.optional(),
+  target: mirrorEndSchema.optional(),
+  pairing: z.int().nonnegative().optional().describe('Rises whenever the mirror begins anew.'),
+  pointOfNoReturn: z.boolean().optional().describe('From here the migration only goes forward.'),
+  abortedByPerson: z.boolean().optional(),
+  progress: progressSchema.optional(),
+  phaseTimes: z.partialRecord(z.enum(PHASES), timestampSchema).optional().describe('First entry into each phase.'),
+  endTime: timestampSchema.optional(),
+  sourceSha256: sha256Schema.optional(),
+  targetSha256: sha256Schema.optional(),
+  persistentVolume: z
+    .looseObject({ uid: z.string().min(1) })
+    .optional()
+    .describe('The PersistentVolume from before its rebind, to make it again after a crash.'),
+  workflowId: z.string().optional(),
+  conditions: conditionsSchema.optional(),
+});
+
+export const localVolumeMigrateSchema = objectSchema(
+  'LocalVolumeMigrate',
+  z.object({
+    volumeName: immutableVolumeNameSchema,
+    sourceNode: nodeNameSchema.meta(validatedBy(IMMUTABLE)),
+    targetNodesSuggested: z.array(z.string()).default([]),
+    migrateAllVols: z.boolean().default(true).describe("All volumes of the volume's group."),
+    abort: z.boolean().default(false),
+  }),
+  statusSchema.meta(
+    validatedBy({
+      rule: '!(has(oldSelf.pointOfNoReturn) && oldSelf.pointOfNoReturn) || (has(self.pointOfNoReturn) && self.pointOfNoReturn)',
+      message: 'the point of no return is never taken back',
+    }),
+  ),
+);
+export type LocalVolumeMigrate = z.infer<typeof localVolumeMigrateSchema>;
+export type LocalVolumeMigrateStatus = NonNullable<LocalVolumeMigrate['status']>;

@@ -1,0 +1,47 @@
+/** LocalVolumeReplica (lvr), named `<volume>-<6 characters>`: a copy of a volume on one node. That node's agent writes the status. */
+import { z } from 'zod';
+import {
+  bytesSchema,
+  capacityBytesSchema,
+  conditionsSchema,
+  nodeNameSchema,
+  objectSchema,
+  volumeEncryptSchema,
+  volumeGroupNameSchema,
+  volumeNameSchema,
+  volumeQosSchema,
+} from './meta.ts';
+
+export const REPLICA_STATES = ['', 'Invalid', 'Creating', 'NotReady', 'Ready', 'ToBeDeleted', 'Deleted'] as const;
+export type ReplicaState = (typeof REPLICA_STATES)[number];
+
+export const HA_STATES = ['Consistent', 'Inconsistent', 'Up', 'Down'] as const;
+export type HaState = (typeof HA_STATES)[number];
+
+export const localVolumeReplicaSchema = objectSchema(
+  'LocalVolumeReplica',
+  z.object({
+    volumeName: volumeNameSchema,
+    poolName: volumeGroupNameSchema,
+    nodeName: nodeNameSchema,
+    requiredCapacityBytes: capacityBytesSchema,
+    volumeQoS: volumeQosSchema.optional(),
+    volumeEncrypt: volumeEncryptSchema.optional(),
+    thin: z.boolean().optional(),
+    thinOriginVolume: z.string().optional(),
+    delete: z.boolean().default(false),
+  }),
+  z.object({
+    storagePath: z.string().optional().describe("The logical volume's device."),
+    devPath: z.string().optional().describe('The device that a pod is given.'),
+    disks: z.array(z.string()).optional().describe('Physical volumes the data lies on.'),
+    allocatedCapacityBytes: bytesSchema.optional(),
+    state: z.enum(REPLICA_STATES).optional(),
+    synced: z.boolean().default(false),
+    haState: z.object({ state: z.enum(HA_STATES), reason: z.string().optional() }).optional(),
+    inuse: z.boolean().default(false),
+    conditions: conditionsSchema.optional(),
+  }),
+);
+export type LocalVolumeReplica = z.infer<typeof localVolumeReplicaSchema>;
+export type LocalVolumeReplicaStatus = NonNullable<LocalVolumeReplica['status']>;

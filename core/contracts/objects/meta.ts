@@ -1,0 +1,98 @@
+/** What all five kinds share: metadata, conditions, names that LVM accepts, and how a schema of a whole object is put together. */
+import { z } from 'zod';
+import { API_GROUP, API_VERSION } from '../names.ts';
+
+/** Of Kubernetes' ObjectMeta what we read; the rest passes through. */
+export const objectMetaSchema = z.looseObject({
+  name: z.string(),
+  uid: z.string(),
+  resourceVersion: z.string(),
+  generation: z.int().optional(),
+  creationTimestamp: z.string(),
+  deletionTimestamp: z.string().optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+  annotations: z.record(z.string(), z.string()).optional(),
+  finalizers: z.array(z.string()).optional(),
+});
+export type ObjectMeta = z.infer<typeof objectMetaSchema>;
+
+export const timestampSchema = z.iso.datetime({ offset: true }).describe('RFC 3339.');
+
+/** As metav1.Condition, with HwameiStor's lastUpdateTime and, as there, nothing but type and status required. */
+export const conditionSchema = z.object({
+  type: z.string().min(1),
+  status: z.enum(['True', 'False', 'Unknown']),
+  reason: z.string().optional(),
+  message: z.string().optional(),
+  lastTransitionTime: timestampSchema.optional(),
+  lastUpdateTime: timestampSchema.optional(),
+  observedGeneration: z.int().optional(),
+});
+export type Condition = z.infer<typeof conditionSchema>;
+
+export const conditionsSchema = z.array(conditionSchema).meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] });
+
+/** A rule of the API server, in CEL, for what JSON Schema cannot say: `self` is the value, `oldSelf` what it was before an update. */
+export interface ValidationRule {
+  readonly rule: string;
+  readonly message: string;
+}
+export const validatedBy = (...rules: ValidationRule[]) => ({ 'x-kubernetes-validations': rules });
+
+export const IMMUTABLE: ValidationRule = { rule: 'self == oldSelf', message: 'cannot be changed' };
+
+/** lvm(8), "Valid names": letters, digits and + _ . -, no leading hyphen, at most 127 characters. */
+const LVM_NAME = /^[A-Za-z0-9+_.][A-Za-z0-9+_.-]*$/;
+
+export const volumeGroupNameSchema = z.string().max(127).regex(LVM_NAME);
+
+const NOT_RESERVED: ValidationRule = {
+  rule: "!self.startsWith('snapshot') && !self.startsWith('pvmove')",
+  message: 'LVM reserves names that begin with snapshot or pvmove',
+};
+
+/** A LocalVolume's name is its logical volume's, so LVM's reserved prefixes are refused here, where somebody reads the message. */
+export const volumeNameSchema = z
+  .string()
+  .max(127)
+  .regex(LVM_NAME)
+  .refine((name) => !/^(snapshot|pvmove)/.test(name), NOT_RESERVED.message)
+  .meta(validatedBy(NOT_RESERVED));
+export const immutableVolumeNameSchema = volumeNameSchema.meta(validatedBy(NOT_RESERVED, IMMUTABLE));
+
+export const nodeNameSchema = z.string().min(1).max(253);
+export const ipv4Schema = z.ipv4();
+
+export const bytesSchema = z.int().nonnegative();
+/** The smallest volume HwameiStor knows: one LVM extent of 4 MiB. */
+export const capacityBytesSchema = z.int().min(4_194_304);
+
+/** Where the replicas of a volume or of a group may lie. Empty or missing: anywhere. */
+export const accessibilitySchema = z.object({
+  nodes: z.array(z.string()).optional(),
+  zones: z.array(z.string()).default(['default']),
+  regions: z.array(z.string()).default(['default']),
+});
+
+export const volumeQosSchema = z.object({ throughput: z.string().optional(), iops: z.string().optional() });
+
+export const volumeEncryptSchema = z.object({
+  enable: z.boolean().optional(),
+  type: z.enum(['LUKS']).default('LUKS'),
+  secret: z.string().optional().describe('namespace/name of the Secret.'),
+});
+
+/** An object as the API server returns it: its defaults are applied, its status may be missing until somebody writes it. */
+export function objectSchema<Kind extends string, Spec extends z.ZodType, Status extends z.ZodType>(
+  kind: Kind,
+  spec: Spec,
+  status: Status,
+) {
+  return z.object({
+    apiVersion: z.literal(`${API_GROUP}/${API_VERSION}`),
+    kind: z.literal(kind),
+    metadata: objectMetaSchema,
+    spec,
+    status: status.optional(),
+  });
+}
