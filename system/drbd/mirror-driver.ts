@@ -1,0 +1,83 @@
+/**
+ * What a mirror needs of DRBD, whichever version the node's kernel has: each version speaks to other objects (minors and addresses, or resources
+ * and node ids) and gives other proofs, and hides it behind this interface. The module of each node decides: `openMirrorDriver`.
+ *
+ * The methods act and do not look: what stands already is for the caller to see by `observe`, in the order that cannot overwrite the source:
+ * attach, promote, pauseSync, and only then connect.
+ */
+
+/** One end of a mirror, all that any command needs to name it. */
+export interface MirrorPair {
+  readonly resource: string;
+  readonly minor: number;
+  readonly local: SocketAddress;
+  readonly peer: SocketAddress;
+}
+
+export interface SocketAddress {
+  /** IPv4. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** States are DRBD's own words (drbd.conf(5)); a state this code does not know is one it does not act on. */
+export interface MirrorState {
+  readonly resource: string;
+  readonly role: string;
+  /** undefined: the resource has no device yet. */
+  readonly device?: {
+    readonly minor: number;
+    /** `Diskless`, `Inconsistent`, `UpToDate`, … */
+    readonly disk: string;
+    readonly sizeKib: number;
+    /** Read from and written to the backing device since attach. */
+    readonly readKib: number;
+    readonly writtenKib: number;
+  };
+  /** undefined: never connected since the resource was made. */
+  readonly connection?: {
+    /** `StandAlone`, `WFConnection`, `Connected`, … */
+    readonly state: string;
+    readonly peerRole: string;
+    /** `Established`, `PausedSyncS`, `SyncSource`, `VerifyS`, … */
+    readonly replication: string;
+    readonly peerDisk: string;
+    readonly syncPausedHere: boolean;
+    readonly outOfSyncKib: number;
+  };
+  /** While a sync or a verify runs. */
+  readonly progress?: { readonly leftKib: number; readonly totalKib: number; readonly kibPerSecond: number };
+}
+
+export interface MirrorDriver {
+  /** Every resource in the kernel, also those that are not ours. */
+  observe(): Promise<readonly MirrorState[]>;
+  /** Writes new, empty metadata: everything is out of sync. */
+  writeMetadata(minor: number, metadataDevice: string): Promise<void>;
+  /** Replays the activity log of metadata that was not detached in order (a crash), without which attach refuses it; harmless otherwise. */
+  applyActivityLog(minor: number, metadataDevice: string): Promise<void>;
+  createResource(pair: MirrorPair): Promise<void>;
+  createMinor(pair: MirrorPair): Promise<void>;
+  attach(pair: MirrorPair, devices: { readonly data: string; readonly metadata: string }): Promise<void>;
+  /** Primary also with a disk that is not known to be good: on the source, whose bits are the truth. */
+  promoteByForce(pair: MirrorPair): Promise<void>;
+  /** @throws CommandError while anything has the device open. */
+  demote(pair: MirrorPair): Promise<void>;
+  pauseSync(pair: MirrorPair): Promise<void>;
+  resumeSync(pair: MirrorPair): Promise<void>;
+  /** Listens and calls. The peer is let in by the shared secret alone. */
+  connect(pair: MirrorPair, sharedSecret: string): Promise<void>;
+  /** Also with a dead peer, whose silence would hold writes; a connection that is gone already is fine. */
+  disconnect(pair: MirrorPair): Promise<void>;
+  /** From the first sector on; returns when it has begun. */
+  startVerify(pair: MirrorPair): Promise<void>;
+  /** Sends the blocks a verify found different again; returns when the resync was asked for. */
+  repair(pair: MirrorPair, sharedSecret: string): Promise<void>;
+  /** Takes the resource away with all it has. */
+  down(pair: MirrorPair): Promise<void>;
+  /** The block device of a minor. */
+  devicePath(minor: number): string;
+}
+
+/** Linux's registered major number of DRBD's block devices (Documentation/admin-guide/devices.txt). */
+export const DRBD_MAJOR = 147;

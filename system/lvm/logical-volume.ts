@@ -1,0 +1,68 @@
+/** Changes to logical volumes. Names and tags must have been validated by the caller: LVM's selection language has quotes, but no escapes. */
+import { CommandError } from '../command.ts';
+import type { Host } from '../host.ts';
+
+export interface NewLogicalVolume {
+  readonly volumeGroup: string;
+  readonly name: string;
+  /** Rounded up to whole extents by LVM. */
+  readonly sizeBytes: number;
+  readonly tags: readonly string[];
+}
+
+/** The volume group has fewer free extents than the volume needs. */
+export class VolumeGroupFullError extends Error {
+  override readonly name = 'VolumeGroupFullError';
+}
+
+/** LVM's exit code for a command it understood and could not do: a name taken, no space, a device in use. */
+const LVM_REFUSED = 5;
+
+/**
+ * Creates a thick logical volume with its tags in one step, so that a volume without tags is never left behind. Old signatures in its first
+ * blocks are wiped. @throws {VolumeGroupFullError}
+ */
+export async function createLogicalVolume(host: Host, { volumeGroup, name, sizeBytes, tags }: NewLogicalVolume): Promise<void> {
+  const tagArgs = tags.flatMap((tag) => ['--addtag', tag]);
+  const args = ['-y', '-Wy', '-Zy', '-L', `${sizeBytes}b`, '-n', name, ...tagArgs, volumeGroup];
+  try {
+    await host.run('lvcreate', args);
+  } catch (error) {
+    if (error instanceof CommandError && error.exitCode === LVM_REFUSED && /insufficient free (space|extents)/i.test(error.stderr)) {
+      throw new VolumeGroupFullError(`volume group ${volumeGroup} has no room for ${name} (${sizeBytes} bytes)`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** Which logical volume to remove: by its uuid, so that it is the one that was looked at, and by a tag, so that it is one of ours. */
+export interface RemovableLogicalVolume {
+  readonly volumeGroup: string;
+  readonly uuid: string;
+  readonly tag: string;
+}
+
+/** Where nothing matches, nothing happens. Refused by LVM while anything has the volume open. */
+export async function removeLogicalVolume(host: Host, { volumeGroup, uuid, tag }: RemovableLogicalVolume): Promise<void> {
+  await host.run('lvremove', ['-y', '--select', `lv_uuid="${uuid}" && lv_tags={"${tag}"}`, volumeGroup]);
+}
+
+/** Adds and removes tags in one step. A tag that is there already, or not there, is no error. Leaves the volume's device alone. */
+export async function changeTags(
+  host: Host,
+  volume: { readonly volumeGroup: string; readonly name: string },
+  change: { readonly add?: readonly string[]; readonly remove?: readonly string[] },
+): Promise<void> {
+  const args = [...(change.remove ?? []).flatMap((tag) => ['--deltag', tag]), ...(change.add ?? []).flatMap((tag) => ['--addtag', tag])];
+  if (args.length > 0) await host.run('lvchange', [...args, `${volume.volumeGroup}/${volume.name}`]);
+}
+
+/** Gives an inactive volume its plain device back; an active one stays as it is, also with a mirror in its device. */
+export async function activateLogicalVolume(host: Host, volume: { readonly volumeGroup: string; readonly name: string }): Promise<void> {
+  await host.run('lvchange', ['-ay', `${volume.volumeGroup}/${volume.name}`]);
+}
+
+/** Keeps `vgchange -ay`, and so a reboot, from activating the volume. */
+export async function disableAutoactivation(host: Host, volume: { readonly volumeGroup: string; readonly name: string }): Promise<void> {
+  await host.run('lvchange', ['--setautoactivation', 'n', `${volume.volumeGroup}/${volume.name}`]);
+}

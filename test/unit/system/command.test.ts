@@ -1,0 +1,101 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { CommandError, type Run, run } from '../../../system/command.ts';
+import { LockTimeoutError, withFileLock } from '../../../system/file-lock.ts';
+
+const failureOf = async (promise: Promise<unknown>): Promise<CommandError> => {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(CommandError);
+  return error as CommandError;
+};
+
+describe('running a program', () => {
+  test('keeps stdout and stderr apart, in the C locale', async () => {
+    const result = await run('sh', ['-c', 'echo out; echo err >&2; echo $LC_ALL']);
+    expect(result).toEqual({ exitCode: 0, stdout: 'out\nC\n', stderr: 'err\n' });
+  });
+
+  test('passes arguments as they are, without a shell', async () => {
+    expect((await run('printf', ['%s|', 'a b', '$(id)', ';'])).stdout).toBe('a b|$(id)|;|');
+  });
+
+  test('gives an expected exit code as an answer', async () => {
+    expect((await run('sh', ['-c', 'exit 10'], { expectedExitCodes: [10] })).exitCode).toBe(10);
+  });
+
+  test('fails with the command line, the exit code and what the program said', async () => {
+    const error = await failureOf(run('sh', ['-c', 'echo no room >&2; exit 5']));
+    expect(error).toMatchObject({ exitCode: 5, timedOut: false, stderr: 'no room' });
+    expect(error.message).toContain('exit code 5: no room');
+  });
+
+  test('stops a program at its limit, also one that ignores signals', async () => {
+    const error = await failureOf(run('sh', ['-c', 'trap "" TERM; sleep 30'], { timeoutSeconds: 0.2 }));
+    expect(error).toMatchObject({ exitCode: null, timedOut: true });
+  });
+
+  test('does not wait for a grandchild that keeps the output open', async () => {
+    const error = await failureOf(run('sh', ['-c', 'sleep 3 & wait'], { timeoutSeconds: 0.1 }));
+    expect(error.timedOut).toBe(true);
+  });
+
+  test('says that a program does not exist', async () => {
+    expect((await failureOf(run('no-such-program', []))).message).toContain('did not start (ENOENT)');
+  });
+
+  test.each([
+    ['that fails', 'sh', ['-c', 'echo "$0" >&2; exit 20', '--shared-secret=hunter2']],
+    ['that does not start', 'no-such-program', ['--shared-secret=hunter2']],
+  ])('keeps a secret out of the error of a program %s', async (_, program, args) => {
+    const error = await failureOf(run(program, args, { secrets: ['hunter2'] }));
+    expect(JSON.stringify({ ...error, message: error.message, stack: error.stack, cause: error.cause })).not.toContain('hunter2');
+    expect(error.message).toContain('--shared-secret=[redacted]');
+  });
+});
+
+describe('a file lock', () => {
+  let directory: string;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'file-lock-'));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+  const lock = (timeoutSeconds: number) => ({ path: join(directory, 'deep', 'volume'), timeoutSeconds });
+
+  test('lets one task in at a time', async () => {
+    const order: string[] = [];
+    const first = withFileLock(run, lock(5), async (lockedRun) => {
+      order.push('first in');
+      await lockedRun('sleep', ['0.2']);
+      order.push('first out');
+    });
+    await expect.poll(() => order).toContain('first in');
+    await withFileLock(run, lock(5), async () => void order.push('second in'));
+    await first;
+    expect(order).toEqual(['first in', 'first out', 'second in']);
+  });
+
+  test('gives up after its limit with an error of its own', async () => {
+    await withFileLock(run, lock(5), async () => {
+      await expect(withFileLock(run, lock(0.2), async () => undefined)).rejects.toBeInstanceOf(LockTimeoutError);
+    });
+  });
+
+  test('is held by a program that outlives the task', async () => {
+    const leaveBehind = async (lockedRun: Run) => {
+      await lockedRun('sh', ['-c', 'sleep 1 >/dev/null 2>&1 &']);
+    };
+    await withFileLock(run, lock(5), leaveBehind);
+    await expect(withFileLock(run, lock(0.2), async () => undefined)).rejects.toBeInstanceOf(LockTimeoutError);
+    await withFileLock(run, lock(5), async () => undefined);
+  });
+
+  test('is free again after a task that failed', async () => {
+    await expect(withFileLock(run, lock(5), () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    await withFileLock(run, lock(0.5), async () => undefined);
+  });
+});

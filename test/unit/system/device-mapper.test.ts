@@ -1,0 +1,97 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createDevice, DeviceInUseError, loadTable, removeDevice, suspend } from '../../../system/device-mapper/change-device.ts';
+import {
+  formatTable,
+  listMappedDevices,
+  logicalVolumeDeviceName,
+  parseMappedDevices,
+  parseTableLine,
+  sectorsOf,
+} from '../../../system/device-mapper/devices.ts';
+import { fixture } from './fixture.ts';
+import { recordingHost } from './recording-host.ts';
+
+const devices = parseMappedDevices(fixture('dmsetup-info.txt'), fixture('dmsetup-table.txt'));
+const table = [{ startSector: 0, sectors: 655360, target: 'linear', args: '147:1 0' }];
+
+describe('the devices of a node', () => {
+  test('have a table of several lines', () => {
+    const back = devices.get('p-back')!;
+    expect(back.table.map(({ startSector, target, args }) => [startSector, target, args])).toEqual([
+      [0, 'linear', '254:0 2048'],
+      [524288, 'linear', '254:0 1779712'],
+    ]);
+    expect(sectorsOf(back.table)).toBe(655360);
+  });
+
+  test('say who they are and how many have them open', () => {
+    expect(devices.get('vg-p')).toMatchObject({ number: '253:0', openCount: 1, suspended: false, inactiveTable: false, table });
+    expect(devices.get('vg-p')?.uuid).toMatch(/^LVM-/);
+  });
+
+  test('show a table swap that was left halfway', () => {
+    expect(devices.get('t1-back')).toMatchObject({ suspended: true, inactiveTable: true });
+  });
+
+  test('are none where dmsetup says so', async () => {
+    expect((await listMappedDevices(recordingHost(() => ({ stdout: 'No devices found\n' })).host)).size).toBe(0);
+  });
+
+  test('keep a device that has no table yet', () => {
+    expect(parseMappedDevices('new|253|8|0|0|Active|None|\n', 'new: \n').get('new')?.table).toEqual([]);
+  });
+});
+
+test.each([
+  ['vg', 'p', 'vg-p'],
+  ['LocalStorage_PoolHDD', 'pvc-1a-2b', 'LocalStorage_PoolHDD-pvc--1a--2b'],
+])('the volume %s/%s has the device %s', (group, volume, name) => {
+  expect(logicalVolumeDeviceName(group, volume)).toBe(name);
+});
+
+test('no two logical volumes share a device name', () => {
+  // LVM takes no name that begins with a hyphen.
+  const name = fc.stringMatching(/^[a-z][a-z-]{0,4}$/);
+  fc.assert(
+    fc.property(name, name, name, name, (groupA, volumeA, groupB, volumeB) => {
+      fc.pre(groupA !== groupB || volumeA !== volumeB);
+      expect(logicalVolumeDeviceName(groupA, volumeA)).not.toBe(logicalVolumeDeviceName(groupB, volumeB));
+    }),
+  );
+});
+
+test('a table that is written is read as the same', () => {
+  for (const { table: lines } of devices.values()) {
+    expect(formatTable(lines).split('\n').map(parseTableLine)).toEqual(lines);
+  }
+});
+
+describe('changes', () => {
+  test('make the node of a new device, with one argument for a table of several lines', async () => {
+    const { host, commands } = recordingHost();
+    await createDevice(host, 'p-back', devices.get('p-back')!.table);
+    expect(commands).toEqual([
+      ['dmsetup', 'create', 'p-back', '--table', '0 524288 linear 254:0 2048\n524288 131072 linear 254:0 1779712'],
+      ['dmsetup', 'mknodes'],
+    ]);
+  });
+
+  test('load beside the live table and suspend without a file system freeze', async () => {
+    const { host, commands } = recordingHost();
+    await loadTable(host, 'vg-p', table);
+    await suspend(host, 'vg-p');
+    expect(commands).toEqual([
+      ['dmsetup', 'load', 'vg-p', '--table', '0 655360 linear 147:1 0'],
+      ['dmsetup', 'suspend', '--nolockfs', 'vg-p'],
+    ]);
+  });
+
+  test('say that a device is in use', async () => {
+    const { host } = recordingHost(() => ({
+      exitCode: 1,
+      stderr: 'device-mapper: remove ioctl on vg-p  failed: Device or resource busy\n',
+    }));
+    await expect(removeDevice(host, 'vg-p')).rejects.toBeInstanceOf(DeviceInUseError);
+  });
+});

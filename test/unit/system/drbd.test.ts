@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest';
+import { createDrbd84 } from '../../../system/drbd/drbd84.ts';
+import { parseEvents2 } from '../../../system/drbd/events2.ts';
+import { metadataSizeBytes } from '../../../system/drbd/metadata-size.ts';
+import type { MirrorPair } from '../../../system/drbd/mirror-driver.ts';
+import { DrbdModuleError, openMirrorDriver } from '../../../system/drbd/module.ts';
+import { parseProcDrbd } from '../../../system/drbd/proc-drbd.ts';
+import { fixture } from './fixture.ts';
+import { type Answer, recordingHost } from './recording-host.ts';
+
+const MiB = 2 ** 20;
+const pair: MirrorPair = {
+  resource: 'rehome-p',
+  minor: 1,
+  local: { address: '10.77.0.1', port: 7001 },
+  peer: { address: '10.77.0.2', port: 7002 },
+};
+
+describe('/proc/drbd', () => {
+  test('tells how far a sync is', () => {
+    const { version, devices } = parseProcDrbd(fixture('proc-drbd-syncing.txt'));
+    expect(version).toBe('8.4.11');
+    expect(devices.get(1)).toEqual({
+      minor: 1,
+      connectionState: 'SyncSource',
+      flags: 'r-----',
+      outOfSyncKib: 301952,
+      progress: { kind: 'sync', leftKib: 301952, totalKib: 327680, kibPerSecond: 8576 },
+    });
+  });
+
+  test('tells how far a verify is', () => {
+    const device = parseProcDrbd(fixture('proc-drbd-verifying.txt')).devices.get(1);
+    expect(device).toMatchObject({ outOfSyncKib: 0, progress: { kind: 'verify', leftKib: 242196, totalKib: 262144, kibPerSecond: 19948 } });
+  });
+
+  test('counts megabytes of a large device', () => {
+    const text = fixture('proc-drbd-syncing.txt').replace('(301952/327680)K', '(9000/12000)M');
+    expect(parseProcDrbd(text).devices.get(1)?.progress).toMatchObject({ leftKib: 9000 * 1024, totalKib: 12000 * 1024 });
+  });
+
+  test('lists several devices, among them one that has no protocol letter', () => {
+    const { devices } = parseProcDrbd(fixture('proc-drbd-several.txt'));
+    expect([...devices.values()].map(({ minor, connectionState, flags }) => [minor, connectionState, flags])).toEqual([
+      [1, 'PausedSyncS', 'r--u--'],
+      [2, 'StandAlone', 'r-----'],
+      [4, 'WFConnection', 'r-----'],
+    ]);
+  });
+
+  test('without a version is not understood', () => {
+    expect(() => parseProcDrbd('')).toThrow('without a version');
+  });
+});
+
+describe('events2', () => {
+  test('tells role, disks, replication and counters', () => {
+    expect(parseEvents2(fixture('events2-syncing.txt'))).toEqual([
+      {
+        name: 'p',
+        role: 'Primary',
+        device: { minor: 1, disk: 'UpToDate', sizeKib: 327680, readKib: 26756, writtenKib: 350 },
+        connection: {
+          state: 'Connected',
+          peerRole: 'Secondary',
+          replication: 'SyncSource',
+          peerDisk: 'Inconsistent',
+          resyncSuspended: 'no',
+          outOfSyncKib: 300924,
+        },
+      },
+    ]);
+  });
+
+  test('shows a connection that was given up', () => {
+    const [resource] = parseEvents2(fixture('events2-standalone.txt'));
+    expect(resource?.connection).toMatchObject({ state: 'StandAlone', replication: 'Off', peerDisk: 'DUnknown' });
+  });
+
+  test('of a kernel without resources is empty', () => {
+    expect(parseEvents2('exists -\n')).toEqual([]);
+  });
+
+  test('that was cut off is not taken for an answer', () => {
+    expect(() => parseEvents2(fixture('events2-syncing.txt').replace('exists -\n', ''))).toThrow('cut off');
+  });
+});
+
+test.each([
+  [4 * MiB, 4 * MiB],
+  [129_920 * MiB, 4 * MiB],
+  [129_921 * MiB, 8 * MiB],
+  [260_992 * MiB, 8 * MiB],
+  [260_993 * MiB, 12 * MiB],
+])('%d bytes of data need %d bytes of metadata', (data, metadata) => {
+  expect(metadataSizeBytes(data)).toBe(metadata);
+});
+
+describe('the driver of 8.4', () => {
+  const commandsOf = async (act: (driver: ReturnType<typeof createDrbd84>) => Promise<void>, answer?: (line: string) => Answer) => {
+    const recorded = recordingHost(answer);
+    await act(createDrbd84(recorded.host));
+    return recorded.commands.map((command) => command.join(' '));
+  };
+
+  test.each<[string, (driver: ReturnType<typeof createDrbd84>) => Promise<void>, string]>([
+    ['writes metadata', (d) => d.writeMetadata(1, '/dev/vg/p_md'), 'drbdmeta --force 1 v08 /dev/vg/p_md flex-external create-md'],
+    [
+      'replays the activity log',
+      (d) => d.applyActivityLog(1, '/dev/vg/p_md'),
+      'drbdmeta --force 1 v08 /dev/vg/p_md flex-external apply-al',
+    ],
+    ['makes the resource', (d) => d.createResource(pair), 'drbdsetup new-resource rehome-p'],
+    ['makes the minor', (d) => d.createMinor(pair), 'drbdsetup new-minor rehome-p 1 0'],
+    ['promotes', (d) => d.promoteByForce(pair), 'drbdsetup primary 1 --force'],
+    ['demotes', (d) => d.demote(pair), 'drbdsetup secondary 1'],
+    ['pauses the sync', (d) => d.pauseSync(pair), 'drbdsetup pause-sync 1'],
+    ['resumes the sync', (d) => d.resumeSync(pair), 'drbdsetup resume-sync 1'],
+    ['verifies from the first sector', (d) => d.startVerify(pair), 'drbdsetup verify 1 --start=0'],
+    ['disconnects by addresses', (d) => d.disconnect(pair), 'drbdsetup disconnect ipv4:10.77.0.1:7001 ipv4:10.77.0.2:7002 --force=yes'],
+    ['takes the resource down', (d) => d.down(pair), 'drbdsetup down rehome-p'],
+  ])('%s', async (_, act, expected) => {
+    expect(await commandsOf(act)).toEqual([expected]);
+  });
+
+  test('attaches the data with metadata of its own', async () => {
+    const [line] = await commandsOf((driver) => driver.attach(pair, { data: '/dev/mapper/p-back', metadata: '/dev/vg/p_md' }));
+    expect(line).toMatch(/^drbdsetup attach 1 \/dev\/mapper\/p-back \/dev\/vg\/p_md flexible --c-/);
+  });
+
+  test('connects with a secret that both sides must know, and keeps it from errors', async () => {
+    const recorded = recordingHost(() => ({ exitCode: 10, stderr: '(102) Local address(port) already in use.' }));
+    await expect(createDrbd84(recorded.host).connect(pair, 'hunter2')).rejects.not.toThrow('hunter2');
+    const command = recorded.commands[0]!;
+    expect(command.slice(0, 5)).toEqual(['drbdsetup', 'connect', 'rehome-p', 'ipv4:10.77.0.1:7001', 'ipv4:10.77.0.2:7002']);
+    expect(command).toEqual(
+      expect.arrayContaining(['--protocol=C', '--cram-hmac-alg=sha256', '--shared-secret=hunter2', '--verify-alg=crc32c']),
+    );
+  });
+
+  test('finds a connection that is gone already disconnected', async () => {
+    await commandsOf(
+      (driver) => driver.disconnect(pair),
+      () => ({ exitCode: 10, stderr: 'p: Failure: (162) unknown connection' }),
+    );
+  });
+
+  test('repairs by a new handshake', async () => {
+    const lines = await commandsOf((driver) => driver.repair(pair, 's'));
+    expect(lines.map((line) => line.split(' ')[1])).toEqual(['disconnect', 'connect']);
+  });
+
+  test('observes states from events2 and positions from /proc/drbd', async () => {
+    const { host } = recordingHost(() => ({ stdout: fixture('events2-syncing.txt') }), {
+      '/proc/drbd': fixture('proc-drbd-syncing.txt'),
+    });
+    expect(await createDrbd84(host).observe()).toMatchObject([
+      {
+        resource: 'p',
+        device: { disk: 'UpToDate' },
+        connection: { replication: 'SyncSource', syncPausedHere: false },
+        progress: { leftKib: 301952 },
+      },
+    ]);
+  });
+});
+
+describe('opening DRBD', () => {
+  const helper = '/sys/module/drbd/parameters/usermode_helper';
+
+  test('keeps a loaded module from calling helpers', async () => {
+    const { host, commands, files } = recordingHost(undefined, {
+      '/proc/drbd': fixture('proc-drbd-several.txt'),
+      [helper]: '/sbin/drbdadm\n',
+    });
+    await openMirrorDriver(host);
+    expect(commands).toEqual([]);
+    expect(files[helper]).toBe('disabled');
+  });
+
+  test('loads the module where there is none', async () => {
+    const files: Record<string, string> = {};
+    const { host, commands } = recordingHost(() => {
+      files['/proc/drbd'] = fixture('proc-drbd-several.txt');
+      return {};
+    }, files);
+    await openMirrorDriver(host);
+    expect(commands).toEqual([['modprobe', 'drbd', 'usermode_helper=disabled']]);
+  });
+
+  test('refuses a version it has no driver for', async () => {
+    const { host } = recordingHost(undefined, { '/proc/drbd': 'version: 9.3.3 (api:2/proto:118-124)\n', [helper]: 'disabled\n' });
+    await expect(openMirrorDriver(host)).rejects.toBeInstanceOf(DrbdModuleError);
+  });
+});

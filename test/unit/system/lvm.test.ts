@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { CommandError } from '../../../system/command.ts';
+import { changeTags, createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../../system/lvm/logical-volume.ts';
+import { listLogicalVolumes, parseLogicalVolumes, parseSegments } from '../../../system/lvm/report.ts';
+import { fixture } from './fixture.ts';
+import { recordingHost } from './recording-host.ts';
+
+describe('reports', () => {
+  test('tell size, tags, activity and use of a logical volume', () => {
+    const [data, idle] = parseLogicalVolumes(fixture('lvs.json'));
+    expect(data).toMatchObject({
+      name: 'data',
+      sizeBytes: 335544320,
+      tags: ['rehome.io/migration=5f0c', 'rehome.io/pairing=1'],
+      active: true,
+      open: true,
+    });
+    expect(idle).toMatchObject({ name: 'idle', tags: [], active: false, open: false });
+  });
+
+  test('name the device of a segment without its offset', () => {
+    const json = '{"report":[{"seg":[{"vg_name":"vg","lv_name":"p","segtype":"striped","devices":"/dev/vda(0),/dev/vdb(17)"}]}]}';
+    expect(parseSegments(json)).toEqual([{ volumeGroup: 'vg', logicalVolume: 'p', type: 'striped', devices: ['/dev/vda', '/dev/vdb'] }]);
+  });
+
+  test('ask for one volume group by selection, so that an unknown one is an empty answer', async () => {
+    const { host, commands } = recordingHost(() => ({ stdout: '{"report":[{"lv":[]}]}' }));
+    expect(await listLogicalVolumes(host, 'vg')).toEqual([]);
+    expect(commands[0]).toEqual(
+      expect.arrayContaining(['--reportformat', 'json', '--units', 'b', '--nosuffix', '--select', 'vg_name="vg"']),
+    );
+  });
+
+  test('of another shape are refused', () => {
+    expect(() => parseLogicalVolumes('{"report":[{"lv":[{"lv_name":"p"}]}]}')).toThrow();
+  });
+});
+
+describe('changes', () => {
+  const volume = { volumeGroup: 'vg', name: 'p', sizeBytes: 4194304, tags: ['a=1', 'b=2'] };
+
+  test('create with the exact size and the tags in one step', async () => {
+    const { host, commands } = recordingHost();
+    await createLogicalVolume(host, volume);
+    expect(commands).toEqual([['lvcreate', '-y', '-Wy', '-Zy', '-L', '4194304b', '-n', 'p', '--addtag', 'a=1', '--addtag', 'b=2', 'vg']]);
+  });
+
+  test('tell a full volume group from other refusals', async () => {
+    const refusing = (stderr: string) => recordingHost(() => ({ exitCode: 5, stderr })).host;
+    const full = 'Volume group "vg" has insufficient free space (3 extents): 4 required.';
+    await expect(createLogicalVolume(refusing(full), volume)).rejects.toBeInstanceOf(VolumeGroupFullError);
+    const taken = 'Logical Volume "p" already exists in volume group "vg"';
+    await expect(createLogicalVolume(refusing(taken), volume)).rejects.toBeInstanceOf(CommandError);
+  });
+
+  test('remove only the very volume that carries the tag', async () => {
+    const { host, commands } = recordingHost();
+    await removeLogicalVolume(host, { volumeGroup: 'vg', uuid: 'wepVLN-0tAF', tag: 'a=1' });
+    expect(commands).toEqual([['lvremove', '-y', '--select', 'lv_uuid="wepVLN-0tAF" && lv_tags={"a=1"}', 'vg']]);
+  });
+
+  test('exchange tags in one step, and do nothing for none', async () => {
+    const { host, commands } = recordingHost();
+    await changeTags(host, volume, { add: ['a=2'], remove: ['a=1'] });
+    await changeTags(host, volume, {});
+    expect(commands).toEqual([['lvchange', '--deltag', 'a=1', '--addtag', 'a=2', 'vg/p']]);
+  });
+});
