@@ -16,7 +16,7 @@ export * from './local-volume-migrate.ts';
 export * from './local-volume-replica.ts';
 export type { Condition, ObjectMeta } from './meta.ts';
 
-/** All kinds, cluster-scoped, with what the API server calls them. */
+/** All kinds, cluster-scoped and with a status of their own, and what the API server and kubectl call them. */
 export const KINDS = {
   LocalStorageNode: { plural: 'localstoragenodes', shortName: 'lsn', schema: localStorageNodeSchema },
   LocalVolume: { plural: 'localvolumes', shortName: 'lv', schema: localVolumeSchema },
@@ -25,16 +25,3 @@ export const KINDS = {
   LocalVolumeMigrate: { plural: 'localvolumemigrates', shortName: 'lvmigrate', schema: localVolumeMigrateSchema },
 } as const;
 export type Kind = keyof typeof KINDS;
-
-/** An object as one creates it: what the API server adds is left out. The status is a second write. */
-export interface Manifest<T extends { readonly apiVersion: string; readonly kind: string; readonly spec: unknown }> {
-  readonly apiVersion: T['apiVersion'];
-  readonly kind: T['kind'];
-  readonly metadata: {
-    readonly name: string;
-    readonly labels?: Record<string, string>;
-    readonly annotations?: Record<string, string>;
-    readonly finalizers?: string[];
-  };
-  readonly spec: T['spec'];
-}

@@ -24,15 +24,15 @@ export const thinPoolSchema = z.object({
   dataPercent: decimalSchema,
   totalProvisionedSize: bytesSchema,
   currentProvisionRatio: decimalSchema,
-  overProvisionRatio: decimalSchema.optional(),
-  thinVolumes: z.array(z.string()).optional(),
-  state: conditionSchema.optional(),
+  overProvisionRatio: decimalSchema.exactOptional(),
+  thinVolumes: z.array(z.string()).exactOptional(),
+  state: conditionSchema.exactOptional(),
 });
 export type ThinPool = z.infer<typeof thinPoolSchema>;
 
 export const poolDiskSchema = z.object({
   devPath: z.string(),
-  type: z.enum(POOL_CLASSES).optional(),
+  type: z.enum(POOL_CLASSES).exactOptional(),
   capacityBytes: bytesSchema,
   state: z.enum(['Available', 'InUse', 'Offline']),
 });
@@ -42,7 +42,7 @@ export const poolSchema = z.object({
   name: volumeGroupNameSchema,
   class: z.enum(POOL_CLASSES),
   type: z.enum(['REGULAR']).default('REGULAR'),
-  path: z.string().optional().describe('Directory of its devices.'),
+  path: z.string().exactOptional().describe('Directory of its devices.'),
   totalCapacityBytes: bytesSchema,
   usedCapacityBytes: bytesSchema,
   freeCapacityBytes: bytesSchema.describe('What the volume group has left. Reservations are not subtracted.'),
@@ -50,9 +50,12 @@ export const poolSchema = z.object({
   totalVolumeCount: countSchema,
   usedVolumeCount: countSchema,
   freeVolumeCount: countSchema,
-  disks: z.array(poolDiskSchema).optional(),
-  volumes: z.array(z.string()).optional().describe('Logical volumes of LocalVolumes. Empty on every pool: nothing is left on the node.'),
-  thinPool: thinPoolSchema.optional(),
+  disks: z.array(poolDiskSchema).exactOptional(),
+  volumes: z
+    .array(z.string())
+    .exactOptional()
+    .describe('Logical volumes of LocalVolumes. Empty on every pool: nothing is left on the node.'),
+  thinPool: thinPoolSchema.exactOptional(),
 });
 export type Pool = z.infer<typeof poolSchema>;
 
@@ -62,14 +65,14 @@ export const localStorageNodeSchema = objectSchema(
     hostname: nodeNameSchema,
     storageIP: ipv4Schema.describe('Address in the storage network.'),
     // HwameiStor's spelling.
-    topogoly: z.object({ zone: z.string().default('default'), region: z.string().default('default') }).optional(),
+    topogoly: z.object({ zone: z.string().default('default'), region: z.string().default('default') }).exactOptional(),
   }),
   z.object({
-    state: z.enum(STORAGE_NODE_STATES).optional(),
-    pools: z.record(z.string(), poolSchema).optional().describe('By name.'),
-    conditions: conditionsSchema.optional(),
-    poolExtendRecords: z.record(z.string(), z.unknown()).optional().describe("HwameiStor's; kept, not written."),
-    thinPoolExtendRecords: z.record(z.string(), z.unknown()).optional().describe("HwameiStor's; kept, not written."),
+    state: z.enum(STORAGE_NODE_STATES).exactOptional(),
+    pools: z.record(z.string(), poolSchema).exactOptional().describe('By name.'),
+    conditions: conditionsSchema.exactOptional(),
+    poolExtendRecords: z.record(z.string(), z.unknown()).exactOptional().describe("HwameiStor's; kept, not written."),
+    thinPoolExtendRecords: z.record(z.string(), z.unknown()).exactOptional().describe("HwameiStor's; kept, not written."),
   }),
 );
 export type LocalStorageNode = z.infer<typeof localStorageNodeSchema>;

@@ -5,10 +5,10 @@ import { accessibilitySchema, objectSchema } from './meta.ts';
 export const localVolumeGroupSchema = objectSchema(
   'LocalVolumeGroup',
   z.object({
-    volumes: z.array(z.object({ localvolume: z.string().optional(), pvc: z.string().optional() })).optional(),
-    accessibility: accessibilitySchema.optional(),
-    pods: z.array(z.string()).optional(),
-    namespace: z.string().optional(),
+    volumes: z.array(z.object({ localvolume: z.string().exactOptional(), pvc: z.string().exactOptional() })).exactOptional(),
+    accessibility: accessibilitySchema.exactOptional(),
+    pods: z.array(z.string()).exactOptional(),
+    namespace: z.string().exactOptional(),
   }),
   z.object({}),
 );

@@ -28,40 +28,40 @@ export const progressSchema = z.object({
   syncedBytes: bytesSchema,
   totalBytes: bytesSchema,
   bytesPerSecond: bytesSchema,
-  etaSeconds: z.int().nonnegative().optional().describe('Missing: not known yet.'),
+  etaSeconds: z.int().nonnegative().exactOptional().describe('Missing: not known yet.'),
 });
 export type Progress = z.infer<typeof progressSchema>;
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
 const statusSchema = z.object({
-  originalReplicaNumber: z.int().nonnegative().optional(),
-  targetNode: z.string().optional(),
-  volumes: z.array(z.string()).optional(),
-  state: z.enum(MIGRATE_STATES).optional(),
-  message: z.string().optional().describe('What happens, or why it waits.'),
+  originalReplicaNumber: z.int().nonnegative().exactOptional(),
+  targetNode: z.string().exactOptional(),
+  volumes: z.array(z.string()).exactOptional(),
+  state: z.enum(MIGRATE_STATES).exactOptional(),
+  message: z.string().exactOptional().describe('What happens, or why it waits.'),
 
-  phase: z.enum(PHASES).optional(),
-  parkedIn: z.enum(PARKING_PHASES).optional().describe('The phase that NeedsAttention interrupted.'),
-  reason: z.string().optional().describe('Stable word for why it waits or is parked.'),
-  pool: volumeGroupNameSchema.optional(),
-  sizeBytes: bytesSchema.optional(),
-  source: mirrorEndSchema.optional(),
-  target: mirrorEndSchema.optional(),
-  pairing: z.int().nonnegative().optional().describe('Rises whenever the mirror begins anew.'),
-  pointOfNoReturn: z.boolean().optional().describe('From here the migration only goes forward.'),
-  abortedByPerson: z.boolean().optional(),
-  progress: progressSchema.optional(),
-  phaseTimes: z.partialRecord(z.enum(PHASES), timestampSchema).optional().describe('First entry into each phase.'),
-  endTime: timestampSchema.optional(),
-  sourceSha256: sha256Schema.optional(),
-  targetSha256: sha256Schema.optional(),
+  phase: z.enum(PHASES).exactOptional(),
+  parkedIn: z.enum(PARKING_PHASES).exactOptional().describe('The phase that NeedsAttention interrupted.'),
+  reason: z.string().exactOptional().describe('Stable word for why it waits or is parked.'),
+  pool: volumeGroupNameSchema.exactOptional(),
+  sizeBytes: bytesSchema.exactOptional(),
+  source: mirrorEndSchema.exactOptional(),
+  target: mirrorEndSchema.exactOptional(),
+  pairing: z.int().nonnegative().exactOptional().describe('Rises whenever the mirror begins anew.'),
+  pointOfNoReturn: z.boolean().exactOptional().describe('From here the migration only goes forward.'),
+  abortedByPerson: z.boolean().exactOptional(),
+  progress: progressSchema.exactOptional(),
+  phaseTimes: z.partialRecord(z.enum(PHASES), timestampSchema).exactOptional().describe('First entry into each phase.'),
+  endTime: timestampSchema.exactOptional(),
+  sourceSha256: sha256Schema.exactOptional(),
+  targetSha256: sha256Schema.exactOptional(),
   persistentVolume: z
     .looseObject({ uid: z.string().min(1) })
-    .optional()
+    .exactOptional()
     .describe('The PersistentVolume from before its rebind, to make it again after a crash.'),
-  workflowId: z.string().optional(),
-  conditions: conditionsSchema.optional(),
+  workflowId: z.string().exactOptional(),
+  conditions: conditionsSchema.exactOptional(),
 });
 
 export const localVolumeMigrateSchema = objectSchema(

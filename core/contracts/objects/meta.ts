@@ -2,17 +2,17 @@
 import { z } from 'zod';
 import { API_GROUP, API_VERSION } from '../names.ts';
 
-/** Of Kubernetes' ObjectMeta what we read; the rest passes through. */
-export const objectMetaSchema = z.looseObject({
+/** Of Kubernetes' ObjectMeta what we read. */
+export const objectMetaSchema = z.object({
   name: z.string(),
   uid: z.string(),
   resourceVersion: z.string(),
-  generation: z.int().optional(),
+  generation: z.int().exactOptional(),
   creationTimestamp: z.string(),
-  deletionTimestamp: z.string().optional(),
-  labels: z.record(z.string(), z.string()).optional(),
-  annotations: z.record(z.string(), z.string()).optional(),
-  finalizers: z.array(z.string()).optional(),
+  deletionTimestamp: z.string().exactOptional(),
+  labels: z.record(z.string(), z.string()).exactOptional(),
+  annotations: z.record(z.string(), z.string()).exactOptional(),
+  finalizers: z.array(z.string()).exactOptional(),
 });
 export type ObjectMeta = z.infer<typeof objectMetaSchema>;
 
@@ -22,11 +22,11 @@ export const timestampSchema = z.iso.datetime({ offset: true }).describe('RFC 33
 export const conditionSchema = z.object({
   type: z.string().min(1),
   status: z.enum(['True', 'False', 'Unknown']),
-  reason: z.string().optional(),
-  message: z.string().optional(),
-  lastTransitionTime: timestampSchema.optional(),
-  lastUpdateTime: timestampSchema.optional(),
-  observedGeneration: z.int().optional(),
+  reason: z.string().exactOptional(),
+  message: z.string().exactOptional(),
+  lastTransitionTime: timestampSchema.exactOptional(),
+  lastUpdateTime: timestampSchema.exactOptional(),
+  observedGeneration: z.int().exactOptional(),
 });
 export type Condition = z.infer<typeof conditionSchema>;
 
@@ -69,17 +69,17 @@ export const capacityBytesSchema = z.int().min(4_194_304);
 
 /** Where the replicas of a volume or of a group may lie. Empty or missing: anywhere. */
 export const accessibilitySchema = z.object({
-  nodes: z.array(z.string()).optional(),
+  nodes: z.array(z.string()).exactOptional(),
   zones: z.array(z.string()).default(['default']),
   regions: z.array(z.string()).default(['default']),
 });
 
-export const volumeQosSchema = z.object({ throughput: z.string().optional(), iops: z.string().optional() });
+export const volumeQosSchema = z.object({ throughput: z.string().exactOptional(), iops: z.string().exactOptional() });
 
 export const volumeEncryptSchema = z.object({
-  enable: z.boolean().optional(),
+  enable: z.boolean().exactOptional(),
   type: z.enum(['LUKS']).default('LUKS'),
-  secret: z.string().optional().describe('namespace/name of the Secret.'),
+  secret: z.string().exactOptional().describe('namespace/name of the Secret.'),
 });
 
 /** An object as the API server returns it: its defaults are applied, its status may be missing until somebody writes it. */
@@ -93,6 +93,6 @@ export function objectSchema<Kind extends string, Spec extends z.ZodType, Status
     kind: z.literal(kind),
     metadata: objectMetaSchema,
     spec,
-    status: status.optional(),
+    status: status.exactOptional(),
   });
 }
