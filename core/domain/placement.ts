@@ -1,0 +1,135 @@
+/**
+ * Where a volume may go, and why not elsewhere.
+ *
+ * Pure, so that the plan which a waiting migration shows and the plan a reservation is made by are the same function of the same facts. A
+ * reservation is a promise on a pool: it counts until the volume itself stands in the pool's list, because from then on it is in the pool's own
+ * figures.
+ */
+import type { Refusal } from '../contracts/reasons.ts';
+import { keepsPodsAway, type NodeTraits, type PodConstraints, podRefusal } from './pod-fit.ts';
+
+/** A pool as its node's agent last reported it. */
+export interface PoolState {
+  readonly name: string;
+  readonly totalBytes: number;
+  /** Left in the volume group; reservations are not subtracted. */
+  readonly freeBytes: number;
+  readonly freeVolumeCount: number;
+  /** Largest volume the pool takes. undefined: no limit. */
+  readonly volumeLimitBytes?: number | undefined;
+  readonly volumes: ReadonlySet<string>;
+}
+
+/** Room that is promised to a volume on its way to a node. */
+export interface ReservedSpace {
+  readonly volume: string;
+  readonly pool: string;
+  /** The volume and its metadata volume. */
+  readonly bytes: number;
+}
+
+export interface CandidateNode extends NodeTraits {
+  readonly ready: boolean;
+  readonly schedulable: boolean;
+  /** Its agent renews its Lease and its LocalStorageNode is Ready. */
+  readonly agentReady: boolean;
+  readonly zone: string;
+  readonly region: string;
+  readonly pools: readonly PoolState[];
+  readonly reservations: readonly ReservedSpace[];
+}
+
+/** HwameiStor's `accessibility`. */
+export interface Accessibility {
+  readonly nodes: readonly string[];
+  readonly zones: readonly string[];
+  readonly regions: readonly string[];
+}
+
+export interface VolumeDemand {
+  readonly volume: string;
+  readonly sourceNode: string;
+  readonly pool: string;
+  readonly volumeBytes: number;
+  /** What the move takes of the target's pool: the volume and its metadata volume, each in whole extents. */
+  readonly spaceBytes: number;
+  readonly accessibility: Accessibility;
+  /** Nodes that hold a replica of the volume, the source among them. */
+  readonly replicaNodes: ReadonlySet<string>;
+  /** The pods that use the volume now; none: nothing is asked of the node. */
+  readonly pods: readonly PodConstraints[];
+  /** Nodes that were tried and turned out unfit. */
+  readonly givenUp: Readonly<Record<string, Refusal>>;
+}
+
+export type Placement =
+  | { readonly kind: 'placed'; readonly node: string }
+  | { readonly kind: 'refused'; readonly refusals: Readonly<Record<string, Refusal>> };
+
+/** What HwameiStor calls the zone and the region of everything that was given none. */
+export const DEFAULT_TOPOLOGY = 'default';
+
+/**
+ * The node whose pool stays emptiest, by bytes; among equals the first by name, so that a repeat decides alike. A volume that no pod uses goes to a
+ * node with a taint only if there is no other: its pods may not tolerate it when they come back.
+ */
+export function placeVolume(demand: VolumeDemand, nodes: readonly CandidateNode[]): Placement {
+  const refusals: Record<string, Refusal> = {};
+  let best: { readonly node: string; readonly rank: number } | undefined;
+
+  for (const node of nodes.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+    const fullness = fullnessAfter(demand, node);
+    if (typeof fullness === 'string') {
+      refusals[node.name] = fullness;
+      continue;
+    }
+    // Fullness is at most 1, so a taint outweighs it.
+    const rank = fullness + (demand.pods.length === 0 && node.taints.some(keepsPodsAway) ? 2 : 0);
+    if (best === undefined || rank < best.rank) best = { node: node.name, rank };
+  }
+  return best ? { kind: 'placed', node: best.node } : { kind: 'refused', refusals };
+}
+
+/** The used share (0 to 1) of the pool once the volume is there, or the first reason against it. */
+function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refusal {
+  const refusal = nodeRefusal(demand, node);
+  if (refusal) return refusal;
+
+  const pool = node.pools.find(({ name }) => name === demand.pool);
+  if (!pool) return 'NoSuchPool';
+  if (pool.volumeLimitBytes !== undefined && demand.volumeBytes > pool.volumeLimitBytes) return 'CapacityLimitReached';
+  const promised = node.reservations.filter(
+    ({ volume, pool: name }) => name === pool.name && volume !== demand.volume && !pool.volumes.has(volume),
+  );
+  if (promised.length + 1 > pool.freeVolumeCount) return 'VolumeCountReached';
+  const freeAfterBytes = pool.freeBytes - promised.reduce((sum, { bytes }) => sum + bytes, 0) - demand.spaceBytes;
+  return freeAfterBytes < 0 ? 'PoolFull' : 1 - freeAfterBytes / pool.totalBytes;
+}
+
+function nodeRefusal(demand: VolumeDemand, node: CandidateNode): Refusal | undefined {
+  if (node.name === demand.sourceNode) return 'SourceNode';
+  if (Object.hasOwn(demand.givenUp, node.name)) return demand.givenUp[node.name];
+  if (!node.ready) return 'NodeNotReady';
+  if (!node.schedulable) return 'NodeUnschedulable';
+  if (!node.agentReady) return 'AgentNotReady';
+  if (demand.replicaNodes.has(node.name) || node.pools.some(({ volumes }) => volumes.has(demand.volume))) return 'HasReplica';
+  if (!isAccessible(demand, node)) return 'NotAccessible';
+  return demand.pods.map((pod) => podRefusal(pod, node)).find((refusal) => refusal !== undefined);
+}
+
+/**
+ * A volume's list of nodes names the ones it lies on as well (HwameiStor fills it at creation): where that is all it names, it says where the volume
+ * is and not where it may go. `default` alone is the schema's own value for zones and regions: nobody has asked for one.
+ */
+function isAccessible({ accessibility, replicaNodes }: VolumeDemand, node: CandidateNode): boolean {
+  const others = accessibility.nodes.filter((name) => !replicaNodes.has(name));
+  return (
+    (others.length === 0 || others.includes(node.name)) &&
+    liesIn(node.zone, accessibility.zones) &&
+    liesIn(node.region, accessibility.regions)
+  );
+}
+
+function liesIn(place: string, wanted: readonly string[]): boolean {
+  return wanted.every((name) => name === DEFAULT_TOPOLOGY) || wanted.includes(place);
+}
