@@ -56,7 +56,8 @@ export async function runForBytes(
   const timeoutSeconds = options.timeoutSeconds ?? 30;
   const child = spawn(program, args, {
     cwd: options.workingDirectory,
-    env: { ...process.env, LC_ALL: 'C', ...options.environment },
+    // Users other than root, and some shells of root's, do not search the administrator's programs.
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin`, LC_ALL: 'C', ...options.environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const exited = new Promise<{ exitCode: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {

@@ -1,10 +1,16 @@
 /**
  * What the virtual nodes boot and run: made once from the distribution's packages and this project's Node.js, then kept in the user's cache.
  */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { ensureCached } from '../tools/cache.ts';
+import { buildImage } from './build.ts';
+import { makeSquashfs } from './squashfs.ts';
 
 /** Files that all machines share, none of which is written after it was made. */
 export interface NodeImage {
-  /** Linux, uncompressed where the package allows it. */
+  /** Linux, uncompressed where the package allows it: QEMU then enters it directly, which halves the time to boot. */
   readonly kernel: string;
   readonly initramfs: string;
   /** squashfs with every program of the node, and Node.js at /opt/node. */
@@ -18,15 +24,50 @@ export interface ImageOptions {
   readonly drbdModulesDirectory?: string;
 }
 
+const REPOSITORY = resolve(import.meta.dirname, '../..');
+const NODE_PROGRAM = join(REPOSITORY, 'node_modules/node/bin/node');
+
 /** Makes the image unless the cache holds a whole one. @throws with what failed; the cache then is as it was. */
-export async function ensureImage(_progress: Progress, _options: ImageOptions = {}): Promise<NodeImage> {
-  throw new Error('not implemented yet');
+export async function ensureImage(progress: Progress, options: ImageOptions = {}): Promise<NodeImage> {
+  const recipe = await recipeHash(options);
+  const directory = await ensureCached(`lab-image-${recipe}`, (unfinished) => buildImage(unfinished, NODE_PROGRAM, progress, options));
+  return {
+    kernel: join(directory, 'kernel'),
+    initramfs: join(directory, 'initramfs.cpio'),
+    programs: join(directory, 'programs.squashfs'),
+  };
+}
+
+/**
+ * Names the image by all that this project decides of it. Versions of packages are apt's decision at the time of making, recorded in the image's
+ * `packages` file: a warm start asks apt nothing and works offline.
+ */
+async function recipeHash({ drbdModulesDirectory }: ImageOptions): Promise<string> {
+  const hash = createHash('sha256');
+  const sources = [import.meta.dirname, join(REPOSITORY, 'lab/tools'), ...(drbdModulesDirectory ? [drbdModulesDirectory] : [])];
+  for (const directory of sources) {
+    for (const name of (await readdir(directory, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile())) {
+      const path = join(name.parentPath, name.name);
+      hash
+        .update(path.slice(directory.length))
+        .update('\0')
+        .update(await readFile(path));
+    }
+  }
+  const nodePackage = JSON.parse(await readFile(join(REPOSITORY, 'node_modules/node/package.json'), 'utf8')) as { version: string };
+  return hash.update(nodePackage.version).digest('hex').slice(0, 16);
 }
 
 /**
  * Makes the read-only disk that carries the agent's bundle: the content of `directory` appears on the node at /opt/rehome.
  * The file is replaced as a whole; a running machine keeps the one it was started with.
  */
-export async function makeAgentDisk(_directory: string, _file: string): Promise<void> {
-  throw new Error('not implemented yet');
+export async function makeAgentDisk(directory: string, file: string): Promise<void> {
+  const unfinished = `${file}.${process.pid}`;
+  try {
+    await makeSquashfs(directory, unfinished);
+    await rename(unfinished, file);
+  } finally {
+    await rm(unfinished, { force: true });
+  }
 }
