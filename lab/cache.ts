@@ -5,13 +5,15 @@
  * slipped) is made anew.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
 const CHECKSUMS = 'checksums.json';
+/** Followed by the pid of the maker. */
+const UNFINISHED = '.unfinished-';
 
 /** Honours the XDG base directory specification. */
 export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
@@ -32,7 +34,8 @@ export async function ensureCached(
   if (await isWhole(wanted)) return wanted;
 
   await mkdir(parent, { recursive: true });
-  const inTheMaking = await mkdtemp(join(parent, `.${name}-`));
+  await removeAbandoned(parent);
+  const inTheMaking = await mkdtemp(join(parent, `${UNFINISHED}${process.pid}-`));
   try {
     await make(inTheMaking);
     await writeFile(join(inTheMaking, CHECKSUMS), JSON.stringify(await checksums(inTheMaking), null, 2));
@@ -45,6 +48,13 @@ export async function ensureCached(
     throw error;
   }
   return wanted;
+}
+
+/** Removes what makers left that were killed. */
+async function removeAbandoned(parent: string): Promise<void> {
+  const unfinished = (await readdir(parent)).filter((name) => name.startsWith(UNFINISHED));
+  const abandoned = unfinished.filter((name) => !existsSync(`/proc/${Number.parseInt(name.slice(UNFINISHED.length), 10)}`));
+  await Promise.all(abandoned.map((name) => rm(join(parent, name), { recursive: true, force: true })));
 }
 
 /** Whether every file of the list is there as it was made. */
@@ -66,7 +76,8 @@ async function checksums(directory: string): Promise<Record<string, string>> {
   return Object.fromEntries(sums);
 }
 
-async function sha256(file: string): Promise<string> {
+/** In hexadecimal. */
+export async function sha256(file: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
   return hash.digest('hex');

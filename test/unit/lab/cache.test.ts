@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -45,6 +45,13 @@ describe('a cached thing', () => {
     const failing = ensureCached('thing-1', () => Promise.reject(new Error('no network')), parent);
     await expect(failing).rejects.toThrow('no network');
     expect(await readdir(parent)).toEqual([]);
+  });
+
+  test('removes what a killed maker left, and leaves alone what a living one is making', async () => {
+    await mkdir(join(parent, '.unfinished-999999999-abc'));
+    await mkdir(join(parent, `.unfinished-${process.pid}-abc`));
+    await ensure();
+    expect((await readdir(parent)).sort()).toEqual([`.unfinished-${process.pid}-abc`, 'thing-1']);
   });
 
   test('is whole for both of two that make it at once', async () => {
