@@ -11,6 +11,12 @@ export interface NumberRange {
   readonly last: number;
 }
 
+/** Where a test makes the process die: before or after a step, see worker/faults.ts. */
+export interface FaultPoint {
+  readonly moment: 'before' | 'after';
+  readonly step: string;
+}
+
 /** The environment does not say what a process needs to know. The message has one line for each variable: its name, its value, the remedy. */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
@@ -36,6 +42,19 @@ const volumeGroups = z
   .transform((text) => text.split(',').map((name) => name.trim()))
   .pipe(z.array(z.string().regex(/^[A-Za-z0-9+_.][A-Za-z0-9+_.-]*$/, 'not a name of a volume group')));
 
+const faultPoints = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(z.string().regex(/^crash-(before|after):[\w.]+$/, 'not crash-before:<step> or crash-after:<step>')))
+  .transform((points) =>
+    points.map(
+      (point): FaultPoint => ({
+        moment: point.startsWith('crash-before:') ? 'before' : 'after',
+        step: point.slice(point.indexOf(':') + 1),
+      }),
+    ),
+  );
+
 /** A name as Kubernetes gives its nodes and namespaces (RFC 1123, with dots for nodes). */
 const objectName = z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'not a name that Kubernetes allows');
 const absolutePath = z.string().startsWith('/', 'not an absolute path');
@@ -52,7 +71,9 @@ const common = {
     .default('info')
     .describe('trace, debug, info, warn, error or fatal'),
   KUBECONFIG: absolutePath.optional().describe('the path of a kubeconfig file, or leave it unset inside a cluster'),
-  REHOME_FAULTS: z.string().optional().describe('fault points for tests, or leave it unset'),
+  REHOME_FAULTS: faultPoints
+    .default([])
+    .describe('fault points separated by commas, for example crash-after:switchObjects.delete, or leave it unset'),
 };
 
 const controllerVariables = z.object({
@@ -133,7 +154,8 @@ function commonConfiguration(variables: z.output<z.ZodObject<typeof common>>) {
     logLevel: variables.LOG_LEVEL,
     /** undefined: the service account of the pod. */
     kubeconfig: variables.KUBECONFIG,
-    faults: variables.REHOME_FAULTS,
+    /** For tests; empty otherwise. */
+    faults: variables.REHOME_FAULTS as readonly FaultPoint[],
   };
 }
 

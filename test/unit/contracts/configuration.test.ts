@@ -85,6 +85,12 @@ describe('a variable that cannot be right is named, with its value and what to s
     ],
     ['a list of pools with a gap', 'POOLS is "hdd,,ssd"', 'commas', () => parseAgentConfiguration({ ...agent, POOLS: 'hdd,,ssd' })],
     ['a relative path', 'STATE_DIR is "rehome"', 'absolute path', () => parseAgentConfiguration({ ...agent, STATE_DIR: 'rehome' })],
+    [
+      'a fault that is no crash',
+      'REHOME_FAULTS is "oops"',
+      'crash-after:',
+      () => parseAgentConfiguration({ ...agent, REHOME_FAULTS: 'oops' }),
+    ],
   ])('%s', (_, problem, remedy, parse) => {
     const message = refusal(parse);
     expect(message).toContain(problem);
@@ -106,7 +112,7 @@ describe('what is not set has its default', () => {
       temporalNamespace: 'default',
       logLevel: 'info',
       kubeconfig: undefined,
-      faults: undefined,
+      faults: [],
       taskQueue: 'rehome-controller',
       agents: 'own',
       hashCheck: false,
@@ -129,5 +135,13 @@ test('what is set is taken, numbers as numbers and lists as lists', () => {
   const set = parseAgentConfiguration({ ...agent, POOLS: 'LocalStorage_PoolHDD, LocalStorage_PoolSSD', DRBD_MINOR_RANGE: '7-7' });
   expect(set.pools).toEqual(['LocalStorage_PoolHDD', 'LocalStorage_PoolSSD']);
   expect(set.minorRange).toEqual({ first: 7, last: 7 });
+  const { faults } = parseControllerConfiguration({
+    ...controller,
+    REHOME_FAULTS: 'crash-before:removeSource,crash-after:switchObjects.delete',
+  });
+  expect(faults).toEqual([
+    { moment: 'before', step: 'removeSource' },
+    { moment: 'after', step: 'switchObjects.delete' },
+  ]);
   expect(parseControllerConfiguration({ ...controller, REHOME_HASH_CHECK: 'true' }).hashCheck).toBe(true);
 });
