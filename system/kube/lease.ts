@@ -1,0 +1,79 @@
+/**
+ * Leases: who leads, and who is alive.
+ *
+ * Two uses of coordination.k8s.io/v1. `LeaderElection`: of any number of controllers one acts on triggers. `LeaseHeartbeat`: an agent says that
+ * it is there. `isLeaseHeld` reads either, and other programs' too.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KubeClient } from './client.ts';
+import { isNotFound } from './errors.ts';
+import { type Lease, leases, type ObjectName } from './resources.ts';
+
+export type LeaseSpec = NonNullable<Lease['spec']>;
+
+/** Times in Leases and Events have microseconds, and the API server refuses them with fewer digits. */
+export function microTime(date: Date): string {
+  return date.toISOString().replace('Z', '000Z');
+}
+
+/** Whether somebody holds the Lease at this time. Judged by the clocks of two machines: a second or two of difference is to be expected. */
+export function isLeaseHeld(lease: { readonly spec?: LeaseSpec } | undefined, now: Date): boolean {
+  const { holderIdentity, renewTime, leaseDurationSeconds } = lease?.spec ?? {};
+  if (!holderIdentity || !renewTime || leaseDurationSeconds === undefined) return false;
+  return now.getTime() < Date.parse(renewTime) + leaseDurationSeconds * 1000;
+}
+
+export interface LeaseHeartbeatOptions {
+  readonly client: KubeClient;
+  readonly lease: ObjectName;
+  readonly identity: string;
+  /** After this time without a renewal the holder counts as gone. Default 15; renewed three times as often. */
+  readonly durationSeconds?: number;
+  /** A renewal that failed; the next one follows as always. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Keeps a Lease that only this process writes, and gives it up at `stop`, so that its absence shows at once. */
+export class LeaseHeartbeat {
+  readonly #options: LeaseHeartbeatOptions;
+  readonly #durationSeconds: number;
+  readonly #stopped = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(options: LeaseHeartbeatOptions) {
+    this.#options = options;
+    this.#durationSeconds = options.durationSeconds ?? 15;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const interval = (this.#durationSeconds * 1000) / 3;
+    while (!this.#stopped.signal.aborted) {
+      await this.#write(this.#options.identity);
+      await sleep(interval, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+    }
+    await this.#write('');
+  }
+
+  async #write(holderIdentity: string): Promise<void> {
+    const { client, lease, onError } = this.#options;
+    const spec = { holderIdentity, renewTime: microTime(new Date()), leaseDurationSeconds: this.#durationSeconds };
+    const options = { timeoutSeconds: this.#durationSeconds / 3 };
+    try {
+      await client.mergePatch(leases, lease, { spec }, options).catch(async (error: unknown) => {
+        if (!isNotFound(error)) throw error;
+        await client.create(leases, { metadata: lease, spec }, options);
+      });
+    } catch (error) {
+      onError(error);
+    }
+  }
+}
