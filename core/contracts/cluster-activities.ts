@@ -34,6 +34,8 @@ export interface VolumeFacts {
   readonly heldBy: readonly string[];
   /** Of the nodes concerned: false where the agent's Lease has run out. */
   readonly agentAlive: Readonly<Record<string, boolean>>;
+  /** 0 to 100, of the sync or verify that runs; undefined: none does, or not known yet. */
+  readonly percent?: number;
 }
 
 /** A migration's durable state, kept in its LocalVolumeMigrate. */
@@ -47,6 +49,12 @@ export interface MigrationRecord {
   readonly pool?: string;
   readonly source?: MirrorEnd;
   readonly abortedByPerson: boolean;
+  /** While the phase is NeedsAttention: the one that it interrupted. */
+  readonly parkedIn?: Exclude<Phase, 'NeedsAttention'>;
+  /** Reported in cut-over by a run that did not get to the comparison. */
+  readonly sourceSha256?: string;
+  /** The controller's configuration wants both devices hashed before a PersistentVolume is changed. */
+  readonly hashCheck: boolean;
 }
 
 export interface PhaseReport {
@@ -96,14 +104,20 @@ export interface NodeEvictionFacts {
     readonly held: boolean;
   }[];
   /** Migrations away from this node that have not ended, by volume. */
-  readonly running: readonly { readonly volume: string; readonly phase: Phase; readonly target?: string; readonly message: string }[];
+  readonly running: readonly {
+    readonly volume: string;
+    readonly phase: Phase;
+    readonly target?: string;
+    readonly message: string;
+    readonly percent?: number;
+  }[];
 }
 
 export interface ClusterActivities {
   observeVolume(request: MigrateVolumeInput & { readonly ref?: MigrationRef }): Promise<VolumeFacts>;
   /** The volume's LocalVolumeMigrate that has not ended, or a new one. */
   openMigration(request: MigrateVolumeInput): Promise<MigrationRecord>;
-  /** The open migration of the volume, if there is one; else nothing. Opens none. */
+  /** The open migration of the volume, if there is one; else nothing. Opens none. Read live: a store that lags would revive one that has ended. */
   findMigration(request: { readonly volume: string }): Promise<MigrationRecord | undefined>;
   /** Phase, message and facts go into the LocalVolumeMigrate's status; the first entry into each phase is timed there. */
   reportPhase(report: PhaseReport): Promise<void>;
@@ -124,7 +138,9 @@ export interface ClusterActivities {
   observeNodeEviction(request: { readonly node: string }): Promise<NodeEvictionFacts>;
   /** Starts the volume's migration or joins the one that runs; `follower` hears of its end. */
   startMigration(request: MigrateVolumeInput & { readonly follower: string; readonly trigger: Trigger }): Promise<void>;
-  /** Of these volumes, those whose migration workflow no longer runs (terminated by a person), or whose end was not heard. */
+  /** Of these volumes, those whose migration workflow no longer runs: its end was not heard, or it was terminated (outcome Aborted, by no person). */
   findEndedMigrations(request: { readonly volumes: readonly string[] }): Promise<readonly MigrationEnded[]>;
+  /** The node was seen uncordoned: volumes of it whose move a person aborted may move again (annotation hold-released). */
+  releaseHolds(request: { readonly node: string }): Promise<void>;
   reportNodeEviction(request: { readonly node: string; readonly event: EventReason; readonly message: string }): Promise<void>;
 }

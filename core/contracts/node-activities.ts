@@ -17,7 +17,7 @@ export interface NodeVolumeFacts {
     /** The kinds of target in LVM's own description, each once: linear, striped, thin, raid1 … */
     readonly segmentTypes: readonly string[];
     readonly hasSnapshots: boolean;
-    /** Active: its device exists. */
+    /** Active: its device exists. While a mirror is attached, inactive means that closeSource has closed the volume. */
     readonly active: boolean;
     /** Somebody holds the device open (mounted, or open as a block device); the mirror itself does not count. */
     readonly open: boolean;
@@ -87,7 +87,7 @@ export interface NodeActivities {
   /** control, source, phases Preparing, Syncing, Verifying. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;
 
-  /** sync, source. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. */
+  /** sync, source. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
   awaitSync(request: { readonly mirror: Mirror }): Promise<SyncOutcome>;
 
   /** control, target. KiB that DRBD has read from the target's device since attach: a verify over the whole device adds exactly its size. */
@@ -123,6 +123,6 @@ export interface NodeActivities {
   /** control, source, destructive, phase Aborting, never past the point of no return. The exact state from before. @throws PointOfNoReturnPassed. */
   restoreSource(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, target, destructive, phase Aborting, never past the point of no return. What this migration made here goes. @throws PointOfNoReturnPassed. */
+  /** control, target, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. What this migration made here goes. @throws PointOfNoReturnPassed. */
   discardTarget(request: { readonly mirror: Mirror }): Promise<void>;
 }

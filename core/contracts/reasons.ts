@@ -38,6 +38,7 @@ export const PERMANENT_ERRORS = [
   'StaleActivity',
   'PointOfNoReturnPassed',
   'PersistentVolumeRefused',
+  'HashMismatch',
   'LocalVolumeMissing',
   'SourceReplicaMissing',
 ] as const;
