@@ -41,6 +41,8 @@ export interface VolumeFacts {
 /** A migration's durable state, kept in its LocalVolumeMigrate. */
 export interface MigrationRecord {
   readonly ref: MigrationRef;
+  /** `spec.sourceNode`: what the run is about, even where its input says another node. */
+  readonly sourceNode: string;
   readonly phase: Phase;
   readonly pointOfNoReturn: boolean;
   readonly target?: MirrorEnd;

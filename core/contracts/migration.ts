@@ -66,6 +66,8 @@ export type MigrationOutcome = 'Completed' | 'Aborted' | 'NothingToMove';
 /** What a migration tells its followers at its end. */
 export interface MigrationEnded {
   readonly volume: string;
+  /** A follower that wants another node left knows by it that its own move has yet to begin. */
+  readonly sourceNode: string;
   readonly outcome: MigrationOutcome;
   /** A person asked for the abort: the volume stays until its node is uncordoned. */
   readonly abortedByPerson: boolean;
