@@ -11,6 +11,9 @@ import { API_GROUP, API_VERSION } from '../core/contracts/names.ts';
 import { KINDS, type Kind } from '../core/contracts/objects/index.ts';
 import { PRINTER_COLUMNS } from './printer-columns.ts';
 
+/** What a watch may select by: an agent hears of its own node's replicas only. */
+const SELECTABLE_FIELDS: Partial<Record<Kind, readonly string[]>> = { LocalVolumeReplica: ['.spec.nodeName'] };
+
 type JsonSchema = z.core.JSONSchema.BaseSchema & Record<string, unknown>;
 
 const HEADER = '# Generated from core/contracts/objects by `npm run generate:crds`: change it there.\n';
@@ -43,6 +46,7 @@ function customResourceDefinition(kind: Kind) {
           storage: true,
           subresources: { status: {} },
           additionalPrinterColumns: PRINTER_COLUMNS[kind],
+          ...(SELECTABLE_FIELDS[kind] && { selectableFields: SELECTABLE_FIELDS[kind].map((jsonPath) => ({ jsonPath })) }),
           schema: { openAPIV3Schema: structuralSchema(schema) },
         },
       ],
