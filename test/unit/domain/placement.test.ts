@@ -157,7 +157,7 @@ describe('no interleaving of placements over-commits a pool', () => {
     constructor(sizes: readonly number[]) {
       for (const [index, size] of sizes.entries())
         this.set(
-          node(`n${index + 2}`, 0, { pools: [pool(0, { totalBytes: extents(size), freeBytes: extents(size), freeVolumeCount: 4 })] }),
+          node(`n${index + 2}`, 0, { pools: [pool(0, { totalBytes: extents(size), freeBytes: extents(size), freeVolumeCount: 2 })] }),
         );
     }
     set(changed: CandidateNode): void {

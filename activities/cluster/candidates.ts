@@ -1,0 +1,83 @@
+/** What placement is decided by, put together from the objects. */
+import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
+import type { LocalStorageNode, Pool } from '../../core/contracts/objects/index.ts';
+import { type CandidateNode, DEFAULT_TOPOLOGY, type PoolState, type VolumeDemand } from '../../core/domain/placement.ts';
+import type { PodConstraints } from '../../core/domain/pod-fit.ts';
+import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
+import { reservationsOf } from '../../system/kube/reservations.ts';
+import { keyOf } from '../../system/kube/resources.ts';
+import type { ClusterDependencies } from './dependencies.ts';
+import type { ClusterStores, PodView } from './stores.ts';
+import { isAgentAlive } from './volume-facts.ts';
+import { claimOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
+
+type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
+
+/** LVM's usual extent: what a volume takes of a pool is whole extents. */
+const EXTENT_BYTES = 4 * 2 ** 20;
+
+/** What the move takes of the target's pool while it lasts: the volume and its metadata volume. */
+export function spaceBytes(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / EXTENT_BYTES) * EXTENT_BYTES + metadataSizeBytes(sizeBytes);
+}
+
+export function demandOf({ stores }: Facts, { ref, sourceNode, pool, sizeBytes, givenUp }: ReserveRequest): VolumeDemand {
+  const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
+  const { nodes = [], zones = [], regions = [] } = localVolume?.spec.accessibility ?? {};
+  const replicas = replicasOf(stores, ref.volume).map(({ spec }) => spec.nodeName);
+  const claim = claimOf(stores, ref.volume);
+  return {
+    volume: ref.volume,
+    sourceNode,
+    pool,
+    volumeBytes: sizeBytes,
+    spaceBytes: spaceBytes(sizeBytes),
+    accessibility: { nodes, zones, regions },
+    replicaNodes: new Set([sourceNode, ...replicas, ...(localVolume ? replicaNodesOf(stores, localVolume) : [])]),
+    pods: claim ? podsOf(stores, claim).map(constraintsOf) : [],
+    givenUp,
+  };
+}
+
+/** Its nodeName is where it runs now, and the PersistentVolume's nodeAffinity where the volume is now: neither says where they may go. */
+function constraintsOf({ spec }: PodView): PodConstraints {
+  return {
+    tolerations: spec?.tolerations ?? [],
+    nodeSelector: spec?.nodeSelector ?? {},
+    nodeTerms: spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms,
+  };
+}
+
+export function candidateOf(facts: Facts, storageNode: LocalStorageNode): CandidateNode {
+  const { name } = storageNode.metadata;
+  const node = facts.stores.nodes.get(keyOf({ name }));
+  const { zone = DEFAULT_TOPOLOGY, region = DEFAULT_TOPOLOGY } = storageNode.spec.topogoly ?? {};
+  return {
+    name,
+    labels: node?.metadata.labels ?? {},
+    taints: node?.spec?.taints ?? [],
+    ready: node?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
+    schedulable: node?.spec?.unschedulable !== true,
+    agentReady: storageNode.status?.state === 'Ready' && isAgentAlive(facts, name),
+    zone,
+    region,
+    pools: Object.entries(storageNode.status?.pools ?? {}).map(([poolName, pool]) => poolState(poolName, pool)),
+    reservations: Array.from(reservationsOf(storageNode), ([volume, { pool, bytes }]) => ({ volume, pool, bytes })),
+  };
+}
+
+function poolState(name: string, pool: Pool): PoolState {
+  return {
+    name,
+    totalBytes: pool.totalCapacityBytes,
+    freeBytes: pool.freeCapacityBytes,
+    freeVolumeCount: pool.freeVolumeCount,
+    volumeLimitBytes: pool.volumeCapacityBytesLimit,
+    volumes: new Set(pool.volumes),
+  };
+}
+
+/** Every node that stores volumes, as the stores have it. */
+export function storageNodesOf({ localStorageNodes }: ClusterStores): ReadonlyMap<string, LocalStorageNode> {
+  return new Map(localStorageNodes.list().map((node) => [node.metadata.name, node]));
+}

@@ -1,0 +1,21 @@
+/** What the cluster activities stand on, given by the controller's entry point and by tests. */
+import type { FaultPoint } from '../../core/contracts/configuration.ts';
+import type { KubeClient } from '../../system/kube/client.ts';
+import type { EventRecorder } from '../../system/kube/events.ts';
+import type { MigrationWorkflows } from './migration-workflows.ts';
+import type { ClusterStores } from './stores.ts';
+
+export interface ClusterDependencies {
+  readonly kube: KubeClient;
+  readonly stores: ClusterStores;
+  readonly events: Pick<EventRecorder, 'tell'>;
+  readonly workflows: MigrationWorkflows;
+  readonly now: () => Date;
+  /** Where the agents' Leases are. */
+  readonly namespace: string;
+  /** Source and target are hashed whole before a PersistentVolume is changed. */
+  readonly hashCheck: boolean;
+  readonly logger: { warn(fields: object, message: string): void };
+  /** Lets a test end the process within `switchObjects`: steps are named `switchObjects.<step>`. */
+  readonly reachFaultPoint: (moment: FaultPoint['moment'], step: string) => void;
+}

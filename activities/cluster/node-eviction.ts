@@ -1,0 +1,83 @@
+/** A node that is being emptied: what is to be moved away from it, what runs, and what a person wants to stay. */
+import type { ClusterActivities, NodeEvictionFacts } from '../../core/contracts/cluster-activities.ts';
+import { Annotation } from '../../core/contracts/names.ts';
+import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import { regarding } from '../../system/kube/events.ts';
+import { localStorageNodes, localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
+import { keyOf, nodes } from '../../system/kube/resources.ts';
+import type { ClusterDependencies } from './dependencies.ts';
+import { hasEnded } from './migration-record.ts';
+import type { ClusterStores } from './stores.ts';
+import { evictionDisabled, percentOf } from './volume-facts.ts';
+
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
+
+/**
+ * The node itself is read live: a look that was asked for because the node changed must not see what it was before, and there may be no other change
+ * to be told of.
+ */
+export const observeNodeEviction =
+  ({ kube, stores }: Deps): ClusterActivities['observeNodeEviction'] =>
+  async ({ node: name }) => {
+    const node = await kube.find(nodes, { name });
+    const away = migrationsAwayFrom(stores, name);
+    return {
+      exists: node !== undefined,
+      cordoned: node?.spec?.unschedulable === true,
+      disabled: evictionDisabled(node?.metadata.labels),
+      volumes: volumesOn(stores, name).map((volume) => ({
+        volume,
+        held: away.some((migrate) => migrate.spec.volumeName === volume && isHeld(migrate)),
+      })),
+      running: away.filter((migrate) => !hasEnded(migrate)).map(describeRunning),
+    };
+  };
+
+export const releaseHolds =
+  ({ kube, stores }: Deps): ClusterActivities['releaseHolds'] =>
+  async ({ node }) => {
+    for (const { metadata } of migrationsAwayFrom(stores, node).filter(isHeld)) {
+      await kube.mergePatch(
+        localVolumeMigrates,
+        { name: metadata.name },
+        { metadata: { uid: metadata.uid, annotations: { [Annotation.holdReleased]: 'true' } } },
+      );
+    }
+  };
+
+export const reportNodeEviction =
+  ({ stores, events }: Deps): ClusterActivities['reportNodeEviction'] =>
+  async ({ node: name, event, message }) => {
+    const node = stores.nodes.get(keyOf({ name }));
+    const storageNode = stores.localStorageNodes.get(keyOf({ name }));
+    const told = [...(node ? [regarding(nodes, node)] : []), ...(storageNode ? [regarding(localStorageNodes, storageNode)] : [])];
+    await Promise.all(told.map((object) => events.tell({ regarding: object, reason: event, note: message })));
+  };
+
+function migrationsAwayFrom({ localVolumeMigrates: all }: ClusterStores, node: string): readonly LocalVolumeMigrate[] {
+  return all.list().filter(({ spec }) => spec.sourceNode === node);
+}
+
+/** A person aborted the move: the volume stays until the node is uncordoned. */
+function isHeld({ metadata, status }: LocalVolumeMigrate): boolean {
+  return status?.phase === 'Aborted' && status.abortedByPerson === true && metadata.annotations?.[Annotation.holdReleased] === undefined;
+}
+
+/** Volumes with a replica on the node, by whichever object says so: one whose objects contradict each other is for its own migration to report. */
+function volumesOn({ localVolumeReplicas, localVolumes }: ClusterStores, node: string): readonly string[] {
+  const byReplica = localVolumeReplicas.list().filter(({ spec }) => spec.nodeName === node);
+  const byConfiguration = localVolumes.list().filter(({ spec }) => spec.config?.replicas.some(({ hostname }) => hostname === node));
+  return [...new Set([...byReplica.map(({ spec }) => spec.volumeName), ...byConfiguration.map(({ metadata }) => metadata.name)])].sort();
+}
+
+function describeRunning(migrate: LocalVolumeMigrate): NodeEvictionFacts['running'][number] {
+  const { phase = 'Pending', target, message = '' } = migrate.status ?? {};
+  const percent = percentOf(migrate);
+  return {
+    volume: migrate.spec.volumeName,
+    phase,
+    message,
+    ...(target && { target: target.node }),
+    ...(percent !== undefined && { percent }),
+  };
+}

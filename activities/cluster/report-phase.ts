@@ -1,0 +1,119 @@
+/**
+ * Writes how far a migration is: into its LocalVolumeMigrate, and as Events.
+ *
+ * What is written here is what agents take their permission from, so a report must not undo another: it is a compare-and-swap on the phase that was
+ * read, an ended migration takes no report, and past the point of no return there is no way back to an earlier phase.
+ */
+import type { ClusterActivities, PhaseReport } from '../../core/contracts/cluster-activities.ts';
+import type { LocalVolumeMigrate, LocalVolumeMigrateStatus } from '../../core/contracts/objects/index.ts';
+import { isTerminal, type Phase, stateOfPhase } from '../../core/contracts/phases.ts';
+import type { EventReason } from '../../core/contracts/reasons.ts';
+import type { MergePatch } from '../../system/kube/client.ts';
+import { isConflict } from '../../system/kube/errors.ts';
+import { type Regarding, regarding } from '../../system/kube/events.ts';
+import { localVolumeMigrates, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { keyOf, nodes, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
+import type { ClusterDependencies } from './dependencies.ts';
+import { permanent } from './failures.ts';
+import { readMigration } from './migration-record.ts';
+import type { ClusterStores } from './stores.ts';
+import { claimOf, podsOf } from './volume-objects.ts';
+
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'events'>;
+
+/** The phases that follow the point of no return; a migration may be parked in any of them. */
+const FORWARD: readonly Phase[] = ['CuttingOver', 'RemovingSource', 'Completed', 'NeedsAttention'];
+const WARNINGS: readonly EventReason[] = ['WaitingForTarget', 'NeedsAttention'];
+/** The agents' progress is written to the same object every few seconds. */
+const MAXIMUM_ATTEMPTS = 10;
+
+export const reportPhase =
+  (deps: Deps): ClusterActivities['reportPhase'] =>
+  async (report) => {
+    const migrate = await write(deps, report);
+    if (report.event) await tell(deps, migrate, report.event, `volume ${report.ref.volume}: ${messageOf(report)}`);
+  };
+
+async function write({ kube, now }: Deps, report: PhaseReport): Promise<LocalVolumeMigrate> {
+  const first = await readMigration(kube, report.ref);
+  let found = first;
+  for (let attempt = 1; ; attempt++) {
+    assertAllowed(found, report);
+    const { name, resourceVersion } = found.metadata;
+    const patch = { metadata: { resourceVersion }, status: statusOf(report, found.status ?? {}, now()) };
+    try {
+      return await kube.mergePatch(localVolumeMigrates, { name }, patch, { subresource: 'status' });
+    } catch (error) {
+      if (!isConflict(error) || attempt >= MAXIMUM_ATTEMPTS) throw error;
+      found = await readMigration(kube, report.ref);
+      const overtaken = found.status?.phase !== first.status?.phase && found.status?.phase !== report.phase;
+      if (overtaken) throw new Error(`LocalVolumeMigrate ${name} was brought to ${found.status?.phase} by somebody else`, { cause: error });
+    }
+  }
+}
+
+function assertAllowed({ metadata, status }: LocalVolumeMigrate, { phase }: PhaseReport): void {
+  const current = status?.phase;
+  if (current !== undefined && isTerminal(current) && phase !== current) {
+    throw permanent('StaleActivity', `LocalVolumeMigrate ${metadata.name} has ended (${current}) and cannot enter ${phase}`);
+  }
+  if (status?.pointOfNoReturn && !FORWARD.includes(phase)) {
+    throw permanent(
+      'PointOfNoReturnPassed',
+      `LocalVolumeMigrate ${metadata.name} is past the point of no return and cannot enter ${phase}`,
+    );
+  }
+}
+
+function statusOf(report: PhaseReport, before: LocalVolumeMigrateStatus, now: Date): MergePatch<LocalVolumeMigrateStatus> {
+  const { phase, parkedIn, event, target, pairing, sizeBytes, pool, source, pointOfNoReturn, abortedByPerson, sourceSha256, targetSha256 } =
+    report;
+  const time = now.toISOString();
+  return {
+    phase,
+    parkedIn: phase === 'NeedsAttention' ? (parkedIn ?? null) : null,
+    state: stateOfPhase(phase, parkedIn),
+    message: messageOf(report),
+    reason: event ?? null,
+    ...(before.phaseTimes?.[phase] === undefined && { phaseTimes: { [phase]: time } }),
+    ...(isTerminal(phase) && before.endTime === undefined && { endTime: time }),
+    // A migration that looks for a target has none: the one it had was given up.
+    ...(phase === 'Reserving' && { target: null, targetNode: null }),
+    ...(target && { target, targetNode: target.node }),
+    ...(source && { source }),
+    ...(pool !== undefined && { pool }),
+    ...(sizeBytes !== undefined && { sizeBytes }),
+    ...(pairing !== undefined && { pairing }),
+    ...(pointOfNoReturn && { pointOfNoReturn }),
+    ...(abortedByPerson !== undefined && { abortedByPerson }),
+    ...(sourceSha256 !== undefined && { sourceSha256 }),
+    ...(targetSha256 !== undefined && { targetSha256 }),
+  };
+}
+
+function messageOf({ message, refusals = {} }: PhaseReport): string {
+  const reasons = Object.entries(refusals).map(([node, refusal]) => `${node} ${refusal}`);
+  return reasons.length === 0 ? message : `${message}: ${reasons.sort().join(', ')}`;
+}
+
+async function tell({ events, stores }: Deps, migrate: LocalVolumeMigrate, reason: EventReason, note: string): Promise<void> {
+  const type = WARNINGS.includes(reason) ? 'Warning' : 'Normal';
+  await Promise.all(concerned(stores, migrate).map((object) => events.tell({ regarding: object, reason, note, type })));
+}
+
+/** Migration, LocalVolume, claim, source node, and the pods that cannot be scheduled before the volume has moved. */
+function concerned(stores: ClusterStores, migrate: LocalVolumeMigrate): readonly Regarding[] {
+  const { volumeName, sourceNode } = migrate.spec;
+  const localVolume = stores.localVolumes.get(volumeName);
+  const claimName = claimOf(stores, volumeName);
+  const claim = claimName && stores.persistentVolumeClaims.get(keyOf(claimName));
+  const node = stores.nodes.get(keyOf({ name: sourceNode }));
+  const waiting = claimName ? podsOf(stores, claimName).filter(({ spec }) => spec?.nodeName === undefined) : [];
+  return [
+    regarding(localVolumeMigrates, migrate),
+    ...(localVolume ? [regarding(localVolumes, localVolume)] : []),
+    ...(claim ? [regarding(persistentVolumeClaims, claim)] : []),
+    ...(node ? [regarding(nodes, node)] : []),
+    ...waiting.map((pod) => regarding(pods, pod)),
+  ];
+}

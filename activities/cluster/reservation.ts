@@ -1,0 +1,100 @@
+/**
+ * Room on the target, planned and reserved in one compare-and-swap.
+ *
+ *   plan by the stores -- no node at all --> refused, without a request to the API server: a migration that waits asks again and again
+ *        | some node
+ *   list the nodes live -- a reservation of this migration stands --> kept
+ *        |
+ *   plan -> reserve on that node, if the plan made anew with the node as it was just read still says so -> reserved
+ *        ^                                      | it says another
+ *        +--------------------------------------+
+ */
+import type { ClusterActivities, ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
+import type { LocalStorageNode } from '../../core/contracts/objects/index.ts';
+import { type Placement, placeVolume } from '../../core/domain/placement.ts';
+import type { KubeClient } from '../../system/kube/client.ts';
+import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
+import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
+import { candidateOf, demandOf, storageNodesOf } from './candidates.ts';
+import type { ClusterDependencies } from './dependencies.ts';
+import { permanent } from './failures.ts';
+import { hasEnded, readMigration } from './migration-record.ts';
+
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace'>;
+type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
+
+/** Each lost race has brought fresher facts of one node. */
+const MAXIMUM_PLANS = 50;
+
+export const reserveTarget =
+  (deps: Deps): ClusterActivities['reserveTarget'] =>
+  async (request) => {
+    const first = plan(deps, request, storageNodesOf(deps.stores));
+    if (first.kind === 'refused' && !standing(request, storageNodesOf(deps.stores))) return first;
+
+    const migrate = await readMigration(deps.kube, request.ref);
+    if (hasEnded(migrate))
+      throw permanent('NotPermitted', `LocalVolumeMigrate ${migrate.metadata.name} has ended: nothing is reserved for it`);
+    const nodes = new Map((await deps.kube.list(localStorageNodes)).map((node) => [node.metadata.name, node]));
+    const kept = standing(request, nodes);
+    await releaseLeftOvers(
+      deps.kube,
+      request.ref.volume,
+      [...nodes.values()].filter((node) => node !== kept),
+    );
+    return kept ? reservedOn(kept) : planAndReserve(deps, request, nodes);
+  };
+
+/** Of whatever node: a run that was interrupted between the reservation and its report knows of no target. */
+export const releaseReservation =
+  ({ kube }: Pick<Deps, 'kube'>): ClusterActivities['releaseReservation'] =>
+  async ({ ref }) => {
+    for (const node of await kube.list(localStorageNodes)) {
+      if (reservedBy(node, ref.volume) === ref.uid) await release(kube, { node: node.metadata.name, volume: ref.volume, id: ref.uid });
+    }
+  };
+
+async function planAndReserve(deps: Deps, request: ReserveRequest, nodes: Map<string, LocalStorageNode>): Promise<ReserveResult> {
+  const { volume, uid: id } = request.ref;
+  for (let attempt = 1; attempt <= MAXIMUM_PLANS; attempt++) {
+    const placement = plan(deps, request, nodes);
+    if (placement.kind === 'refused') return placement;
+    const { node } = placement;
+    const refusal = (fresh: LocalStorageNode): 'AnotherNode' | undefined => {
+      nodes.set(node, fresh);
+      const again = plan(deps, request, nodes);
+      return again.kind === 'placed' && again.node === node ? undefined : 'AnotherNode';
+    };
+    const reservation = { pool: request.pool, bytes: demandOf(deps, request).spaceBytes, id };
+    const result = await reserve(deps.kube, { node, volume, reservation, refusal });
+    if (result.kind === 'reserved') return reservedOn(nodes.get(node)!);
+  }
+  throw new Error(`no reservation for ${volume} within ${MAXIMUM_PLANS} plans: too many placements at once`);
+}
+
+function plan(deps: Deps, request: ReserveRequest, nodes: StorageNodes): Placement {
+  const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node));
+  return placeVolume(demandOf(deps, request), candidates);
+}
+
+/** The node on which this migration has reserved already, unless it was given up since. */
+function standing({ ref, givenUp }: ReserveRequest, nodes: StorageNodes): LocalStorageNode | undefined {
+  return nodes.values().find((node) => !Object.hasOwn(givenUp, node.metadata.name) && reservedBy(node, ref.volume) === ref.uid);
+}
+
+/** uid of the migration. */
+function reservedBy(node: LocalStorageNode, volume: string): string | undefined {
+  return reservationsOf(node).get(volume)?.id;
+}
+
+/** A volume has one open migration: what stands elsewhere is of a target that was given up, or of a migration that was deleted. */
+async function releaseLeftOvers(kube: KubeClient, volume: string, nodes: readonly LocalStorageNode[]): Promise<void> {
+  for (const node of nodes) {
+    const id = reservedBy(node, volume);
+    if (id !== undefined) await release(kube, { node: node.metadata.name, volume, id });
+  }
+}
+
+function reservedOn({ metadata, spec }: LocalStorageNode): ReserveResult {
+  return { kind: 'reserved', target: { node: metadata.name, storageAddress: spec.storageIP } };
+}

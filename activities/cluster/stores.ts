@@ -1,0 +1,59 @@
+/**
+ * The objects of the cluster as this process last heard of them.
+ *
+ * Watchers keep the stores true; activities read them instead of asking the API server. What is read here may be a moment old: it decides when to
+ * look and what to try. What must not be old (a migration's own state, a pool that is to be reserved from) is read live where it is decided.
+ */
+import type { LocalStorageNode, LocalVolume, LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
+import type { Lease, Node, PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttachment } from '../../system/kube/resources.ts';
+
+/** All objects of one kind. A Watcher is one. */
+export interface Store<T> {
+  /** @param key of `keyOf`: `namespace/name`, or the name alone. */
+  get(key: string): T | undefined;
+  list(): readonly T[];
+}
+
+/** What is read of a pod: pods are many, and most of each is of no interest here. */
+export interface PodView {
+  readonly metadata: Pick<Pod['metadata'], 'name' | 'namespace' | 'uid' | 'resourceVersion'>;
+  readonly spec?: Pick<NonNullable<Pod['spec']>, 'nodeName' | 'nodeSelector' | 'affinity' | 'tolerations' | 'volumes'>;
+  readonly status?: Pick<NonNullable<Pod['status']>, 'phase'>;
+}
+
+/** The projection of the watcher that keeps the pods. Of a pod's volumes only those made of claims stay. */
+export function viewPod({ metadata, spec, status }: Pod): PodView {
+  const { name, namespace, uid, resourceVersion } = metadata;
+  const { nodeName, nodeSelector, affinity, tolerations, volumes } = spec ?? {};
+  const claimed = volumes
+    ?.filter((volume) => volume.persistentVolumeClaim ?? volume.ephemeral)
+    .map(({ name, persistentVolumeClaim, ephemeral }) => ({
+      name,
+      ...(persistentVolumeClaim && { persistentVolumeClaim }),
+      ...(ephemeral && { ephemeral: {} }),
+    }));
+  return {
+    metadata: { name, uid, resourceVersion, ...(namespace !== undefined && { namespace }) },
+    spec: {
+      ...(nodeName !== undefined && { nodeName }),
+      ...(nodeSelector && { nodeSelector }),
+      ...(affinity?.nodeAffinity && { affinity: { nodeAffinity: affinity.nodeAffinity } }),
+      ...(tolerations && { tolerations }),
+      ...(claimed && { volumes: claimed }),
+    },
+    status: { ...(status?.phase !== undefined && { phase: status.phase }) },
+  };
+}
+
+export interface ClusterStores {
+  readonly nodes: Store<Node>;
+  readonly pods: Store<PodView>;
+  readonly persistentVolumes: Store<PersistentVolume>;
+  readonly persistentVolumeClaims: Store<PersistentVolumeClaim>;
+  readonly volumeAttachments: Store<VolumeAttachment>;
+  readonly leases: Store<Lease>;
+  readonly localVolumes: Store<LocalVolume>;
+  readonly localVolumeReplicas: Store<LocalVolumeReplica>;
+  readonly localStorageNodes: Store<LocalStorageNode>;
+  readonly localVolumeMigrates: Store<LocalVolumeMigrate>;
+}

@@ -1,0 +1,143 @@
+/**
+ * From here the objects say that the volume is on its new node.
+ *
+ *   replica -> LocalVolume (configuration, status) -> PersistentVolume, which is what lets pods follow, last
+ *
+ * Every step looks first and acts on the difference, so the whole may be repeated after a crash at any instant. How the PersistentVolume was is kept
+ * in the LocalVolumeMigrate from before it is deleted until after it is made again: whichever run comes next finds it there.
+ */
+import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
+import type { MigrationRef } from '../../core/contracts/migration.ts';
+import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
+import type { NodeIdentity } from '../../core/domain/rebind.ts';
+import type { KubeClient } from '../../system/kube/client.ts';
+import { isAlreadyExists, isNotFound } from '../../system/kube/errors.ts';
+import { regarding } from '../../system/kube/events.ts';
+import { localVolumeMigrates, localVolumeReplicas } from '../../system/kube/hwameistor-resources.ts';
+import {
+  NodeAffinityProbe,
+  PersistentVolumeRefused,
+  type RebindOptions,
+  type RebindRecord,
+  rebindPersistentVolume,
+} from '../../system/kube/rebind-persistent-volume.ts';
+import { keyOf, persistentVolumeClaims } from '../../system/kube/resources.ts';
+import type { ClusterDependencies } from './dependencies.ts';
+import { permanent } from './failures.ts';
+import { moveLocalVolume } from './local-volume.ts';
+import { hasEnded, nameSuffix, readMigration } from './migration-record.ts';
+import { releaseReservation } from './reservation.ts';
+import { claimOf, persistentVolumeOf, replicasOf } from './volume-objects.ts';
+
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events' | 'reachFaultPoint'>;
+type Request = Parameters<ClusterActivities['switchObjects']>[0];
+
+export const switchObjects = (deps: Deps): ClusterActivities['switchObjects'] => {
+  // One answer of the API server serves every volume.
+  const probe = new NodeAffinityProbe();
+  return async (request) => {
+    const { ref, sourceNode, target } = request;
+    const migrate = await readPermission(deps.kube, ref, target.node);
+    const replica = await ensureReplica(deps, request);
+    deps.reachFaultPoint('after', 'switchObjects.replica');
+    const left = replicasOf(deps.stores, ref.volume).filter(({ spec }) => spec.nodeName === sourceNode);
+    await moveLocalVolume(deps.kube, ref.volume, {
+      sourceNode,
+      target,
+      replica: replica.metadata.name,
+      leftReplicas: left.map(({ metadata }) => metadata.name),
+    });
+    deps.reachFaultPoint('after', 'switchObjects.localVolume');
+    await movePersistentVolume(deps, request, migrate, probe);
+  };
+};
+
+export const removeSourceReplica =
+  ({ kube, stores }: Deps): ClusterActivities['removeSourceReplica'] =>
+  async ({ ref, sourceNode }) => {
+    await readPermission(kube, ref);
+    const left = replicasOf(stores, ref.volume).filter(({ spec }) => spec.nodeName === sourceNode);
+    for (const { metadata } of left) {
+      await kube.delete(localVolumeReplicas, metadata, { preconditions: { uid: metadata.uid } }).catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+      });
+    }
+    await releaseReservation({ kube })({ ref });
+  };
+
+/** @throws NotPermitted unless this migration is past its point of no return (and moves to that node), and has not ended. */
+async function readPermission(kube: KubeClient, ref: MigrationRef, targetNode?: string): Promise<LocalVolumeMigrate> {
+  const migrate = await readMigration(kube, ref);
+  const { pointOfNoReturn, target } = migrate.status ?? {};
+  if (!pointOfNoReturn || hasEnded(migrate) || (targetNode !== undefined && target?.node !== targetNode)) {
+    const state = `${migrate.status?.phase} to ${target?.node ?? 'no node'}, point of no return ${pointOfNoReturn ? '' : 'not '}passed`;
+    throw permanent('NotPermitted', `LocalVolumeMigrate ${ref.name} does not allow to switch objects: it is ${state}`);
+  }
+  return migrate;
+}
+
+/** The volume's replica on the target; one that is there already is adopted. */
+async function ensureReplica({ kube, stores }: Deps, { ref, sourceNode, target, pool, sizeBytes }: Request): Promise<LocalVolumeReplica> {
+  const replicas = replicasOf(stores, ref.volume);
+  const standing = replicas.find(({ spec }) => spec.nodeName === target.node);
+  if (standing) return standing;
+
+  const model = replicas.find(({ spec }) => spec.nodeName === sourceNode)?.spec;
+  const requiredCapacityBytes = stores.localVolumes.get(ref.volume)?.spec.requiredCapacityBytes ?? sizeBytes;
+  const spec = { requiredCapacityBytes, ...model, volumeName: ref.volume, poolName: pool, nodeName: target.node, delete: false };
+  // The same at every repeat, also where the store has not heard of the first attempt's.
+  const name = `${ref.volume}-${nameSuffix(ref.volume, ref.uid)}`;
+  try {
+    return await kube.create(localVolumeReplicas, { metadata: { name }, spec });
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    return kube.get(localVolumeReplicas, { name });
+  }
+}
+
+async function movePersistentVolume(deps: Deps, request: Request, migrate: LocalVolumeMigrate, probe: NodeAffinityProbe): Promise<void> {
+  const { kube, stores, reachFaultPoint } = deps;
+  const recorded = recordIn(migrate)?.manifest.metadata.name;
+  const persistentVolume = recorded ?? persistentVolumeOf(stores, request.ref.volume)?.metadata.name;
+  if (persistentVolume === undefined) return;
+  const options: RebindOptions = {
+    client: kube,
+    probe,
+    record: {
+      read: async () => recordIn(await readMigration(kube, request.ref)),
+      write: (record) => writeRecord(kube, request.ref, record),
+    },
+    reached: async (step) => reachFaultPoint('after', `switchObjects.${step}`),
+  };
+  const ends = { source: identify(deps, request.sourceNode), target: identify(deps, request.target.node) };
+  const outcome = await rebindPersistentVolume({ persistentVolume, ...ends }, options).catch((error: unknown) => {
+    throw error instanceof PersistentVolumeRefused ? permanent('PersistentVolumeRefused', error.message) : error;
+  });
+  if (outcome.kind === 'Rebound' && outcome.recreated) await tellRebound(deps, request, migrate, persistentVolume);
+}
+
+function recordIn({ status }: LocalVolumeMigrate): RebindRecord | undefined {
+  // Written by writeRecord alone; the schema keeps what it does not know.
+  return status?.persistentVolume as RebindRecord | undefined;
+}
+
+/** With the resourceVersion as its condition, so that of two runs the first record wins: a later one would keep the policy Retain for ever. */
+async function writeRecord(kube: KubeClient, ref: MigrationRef, record: RebindRecord): Promise<void> {
+  const { metadata, status } = await readMigration(kube, ref);
+  if (status?.persistentVolume) return;
+  const patch = { metadata: { resourceVersion: metadata.resourceVersion }, status: { persistentVolume: { ...record } } };
+  await kube.mergePatch(localVolumeMigrates, { name: ref.name }, patch, { subresource: 'status' });
+}
+
+function identify({ stores }: Deps, name: string): NodeIdentity {
+  return { name, labels: stores.nodes.get(keyOf({ name }))?.metadata.labels ?? {} };
+}
+
+/** Kubernetes has told the claim's owner that its data is lost. */
+async function tellRebound({ events, stores }: Deps, { ref, target }: Request, migrate: LocalVolumeMigrate, name: string): Promise<void> {
+  const note = `PersistentVolume ${name} was made again with node ${target.node}; the Event ClaimLost beside this one means nothing: the data is there`;
+  const claimName = claimOf(stores, ref.volume);
+  const claim = claimName && stores.persistentVolumeClaims.get(keyOf(claimName));
+  const told = [regarding(localVolumeMigrates, migrate), ...(claim ? [regarding(persistentVolumeClaims, claim)] : [])];
+  await Promise.all(told.map((object) => events.tell({ regarding: object, reason: 'PersistentVolumeRebound', note })));
+}

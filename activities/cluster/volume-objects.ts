@@ -1,0 +1,58 @@
+/** Which objects belong to a volume: its PersistentVolume, claim, pods and replicas. Read from the stores. */
+import { CSI_DRIVER } from '../../core/contracts/names.ts';
+import type { LocalVolume, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
+import { keyOf, type PersistentVolume } from '../../system/kube/resources.ts';
+import type { ClusterStores, PodView } from './stores.ts';
+
+export interface ClaimName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A volume's PersistentVolume names it as its CSI handle. undefined: nobody has asked for the volume through a claim, or it is being made again. */
+export function persistentVolumeOf({ persistentVolumes }: ClusterStores, volume: string): PersistentVolume | undefined {
+  return persistentVolumes.list().find(({ spec }) => spec?.csi?.driver === CSI_DRIVER && spec.csi.volumeHandle === volume);
+}
+
+/** By the PersistentVolume; while that is being made again, by what the LocalVolume says. */
+export function claimOf(stores: ClusterStores, volume: string): ClaimName | undefined {
+  const claimRef = persistentVolumeOf(stores, volume)?.spec?.claimRef;
+  if (claimRef?.namespace && claimRef.name) return { namespace: claimRef.namespace, name: claimRef.name };
+  const { pvcNamespace, pvcName } = stores.localVolumes.get(volume)?.spec ?? {};
+  return pvcNamespace && pvcName ? { namespace: pvcNamespace, name: pvcName } : undefined;
+}
+
+/**
+ * The pods that name the claim and have not ended, those on their way out included: while they last, they say best what their successors may.
+ * A pod that has ended (Succeeded, Failed) runs nothing; whether its node still has the volume mounted, the node's status says.
+ */
+export function podsOf({ pods }: ClusterStores, claim: ClaimName): readonly PodView[] {
+  return pods.list().filter((pod) => pod.metadata.namespace === claim.namespace && !hasEnded(pod) && claimNames(pod).includes(claim.name));
+}
+
+function hasEnded({ status }: PodView): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
+}
+
+export function claimNames({ metadata, spec }: PodView): readonly string[] {
+  return (spec?.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
+    if (persistentVolumeClaim) return [persistentVolumeClaim.claimName];
+    // The claim of a generic ephemeral volume has the name of its pod and volume.
+    return ephemeral ? [`${metadata.name}-${name}`] : [];
+  });
+}
+
+export function replicasOf({ localVolumeReplicas }: ClusterStores, volume: string): readonly LocalVolumeReplica[] {
+  return localVolumeReplicas.list().filter(({ spec }) => spec.volumeName === volume);
+}
+
+/** The nodes that hold the volume, by its own configuration; by its replicas where nobody has configured it. */
+export function replicaNodesOf(stores: ClusterStores, { metadata, spec }: LocalVolume): readonly string[] {
+  return spec.config?.replicas.map(({ hostname }) => hostname) ?? replicasOf(stores, metadata.name).map((replica) => replica.spec.nodeName);
+}
+
+/** Of a node's agent, where its mirrors listen. undefined: there is no LocalStorageNode. */
+export function mirrorEnd({ localStorageNodes }: ClusterStores, node: string) {
+  const found = localStorageNodes.get(keyOf({ name: node }));
+  return found && { node, storageAddress: found.spec.storageIP };
+}
