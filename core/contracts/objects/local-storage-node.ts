@@ -51,10 +51,13 @@ export const poolSchema = z.object({
   usedVolumeCount: countSchema,
   freeVolumeCount: countSchema,
   disks: z.array(poolDiskSchema).exactOptional(),
-  volumes: z
-    .array(z.string())
+  volumes: z.array(z.string()).exactOptional().describe('Volumes that lie here. Empty on every pool: nothing is left on the node.'),
+  arriving: z
+    .array(z.object({ volume: z.string(), bytes: bytesSchema }))
     .exactOptional()
-    .describe('Logical volumes of LocalVolumes. Empty on every pool: nothing is left on the node.'),
+    .describe(
+      'What stands here already of volumes on their way, metadata included: used bytes of the pool, and part of their reservations.',
+    ),
   thinPool: thinPoolSchema.exactOptional(),
 });
 export type Pool = z.infer<typeof poolSchema>;
@@ -79,8 +82,8 @@ export type LocalStorageNode = z.infer<typeof localStorageNodeSchema>;
 export type LocalStorageNodeStatus = NonNullable<LocalStorageNode['status']>;
 
 /**
- * Value of the annotation `rehome.io/reserve-<volume>` on the target's LocalStorageNode, as JSON: room for a volume on its way there. Counted only
- * while the volume does not stand in `status.pools.*.volumes`.
+ * Value of the annotation `rehome.io/reserve-<volume>` on the target's LocalStorageNode, as JSON: room for a volume on its way there. How it is
+ * counted: `core/domain/reserved-space.ts`.
  */
 export const reservationSchema = z.strictObject({
   pool: volumeGroupNameSchema,
