@@ -54,17 +54,17 @@ export const reportNodeEviction =
     await Promise.all(told.map((object) => events.tell({ regarding: object, reason: event, note: message })));
   };
 
-function migrationsAwayFrom({ localVolumeMigrates: all }: ClusterStores, node: string): readonly LocalVolumeMigrate[] {
+export function migrationsAwayFrom({ localVolumeMigrates: all }: ClusterStores, node: string): readonly LocalVolumeMigrate[] {
   return all.list().filter(({ spec }) => spec.sourceNode === node);
 }
 
 /** A person aborted the move: the volume stays until the node is uncordoned. */
-function isHeld({ metadata, status }: LocalVolumeMigrate): boolean {
+export function isHeld({ metadata, status }: LocalVolumeMigrate): boolean {
   return status?.phase === 'Aborted' && status.abortedByPerson === true && metadata.annotations?.[Annotation.holdReleased] === undefined;
 }
 
 /** Volumes with a replica on the node, by whichever object says so: one whose objects contradict each other is for its own migration to report. */
-function volumesOn({ localVolumeReplicas, localVolumes }: ClusterStores, node: string): readonly string[] {
+export function volumesOn({ localVolumeReplicas, localVolumes }: ClusterStores, node: string): readonly string[] {
   const byReplica = localVolumeReplicas.list().filter(({ spec }) => spec.nodeName === node);
   const byConfiguration = localVolumes.list().filter(({ spec }) => spec.config?.replicas.some(({ hostname }) => hostname === node));
   return [...new Set([...byReplica.map(({ spec }) => spec.volumeName), ...byConfiguration.map(({ metadata }) => metadata.name)])].sort();

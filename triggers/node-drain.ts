@@ -1,0 +1,107 @@
+/**
+ * Cordoned nodes are emptied: from the state of nodes to `evict-node-<node>`.
+ *
+ * Level-triggered: a change only says which node to look at. What an event lost (this process was down, another led) the first look finds, which
+ * every node gets at the start and every ten minutes.
+ */
+import type { ClusterChanges } from '../activities/cluster/changes.ts';
+import { hasEnded } from '../activities/cluster/migration-record.ts';
+import { isHeld, migrationsAwayFrom, volumesOn } from '../activities/cluster/node-eviction.ts';
+import type { ClusterStores } from '../activities/cluster/stores.ts';
+import { evictionDisabled } from '../activities/cluster/volume-facts.ts';
+import { decideNodeDrain, isToBeEmptied, type NodeDrainFacts } from '../core/domain/node-drain.ts';
+import { KeyedQueue } from '../system/kube/keyed-queue.ts';
+import type { Node } from '../system/kube/resources.ts';
+import type { WorkflowSignals } from './workflow-signals.ts';
+
+export interface NodeDrainDependencies {
+  readonly stores: ClusterStores;
+  readonly changes: ClusterChanges;
+  readonly signals: Pick<WorkflowSignals, 'evictNode' | 'nodeChanged'>;
+  /** Lets volumes move again whose moves from this node a person has aborted. */
+  readonly releaseHolds: (node: string) => Promise<void>;
+  readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+}
+
+const REGULAR_LOOK_MILLISECONDS = 10 * 60 * 1000;
+
+export class NodeDrainTrigger {
+  readonly #dependencies: NodeDrainDependencies;
+  readonly #toBeEmptied = new Map<string, boolean>();
+  readonly #queue: KeyedQueue;
+  readonly #ends: (() => void)[] = [];
+
+  constructor(dependencies: NodeDrainDependencies) {
+    this.#dependencies = dependencies;
+    this.#queue = new KeyedQueue({
+      process: (node) => this.#look(node),
+      onError: (error, node) => dependencies.logger.warn({ error, node }, 'the eviction of a node could not be told, tried again'),
+    });
+  }
+
+  start(): void {
+    const { changes } = this.#dependencies;
+    const regularLook = setInterval(() => this.#lookAtAll(), REGULAR_LOOK_MILLISECONDS);
+    this.#ends.push(
+      () => clearInterval(regularLook),
+      changes.subscribe('nodes', (name, now, before) => {
+        if (differs(now, before)) this.#queue.add(name);
+      }),
+      changes.subscribe('localStorageNodes', (name, now, before) => {
+        if (!now || !before) this.#queue.add(name);
+      }),
+      changes.subscribe('localVolumeReplicas', (_, now, before) => {
+        if (now && !before) this.#queue.add(now.spec.nodeName);
+      }),
+      changes.subscribe('localVolumeMigrates', (_, now, before) => {
+        if (now && isHeld(now) && !(before && isHeld(before))) this.#queue.add(now.spec.sourceNode);
+      }),
+    );
+    this.#lookAtAll();
+  }
+
+  async stop(): Promise<void> {
+    for (const end of this.#ends.splice(0)) end();
+    await this.#queue.stop();
+  }
+
+  #lookAtAll(): void {
+    for (const { metadata } of this.#dependencies.stores.nodes.list()) this.#queue.add(metadata.name);
+  }
+
+  async #look(name: string): Promise<void> {
+    const { signals, releaseHolds, logger } = this.#dependencies;
+    const facts = this.#facts(name);
+    const decision = decideNodeDrain(facts);
+    if (!facts.cordoned) await releaseHolds(name);
+    if (decision === 'start') {
+      await signals.evictNode(name);
+      logger.info({ node: name }, 'the node is cordoned: its volumes move away');
+    }
+    if (decision === 'tell') await signals.nodeChanged(name);
+    this.#toBeEmptied.set(name, isToBeEmptied(facts));
+  }
+
+  #facts(name: string): NodeDrainFacts {
+    const { stores } = this.#dependencies;
+    const node = stores.nodes.get(name);
+    const away = migrationsAwayFrom(stores, name);
+    const held = away.filter(isHeld).map(({ spec }) => spec.volumeName);
+    return {
+      managed: stores.localStorageNodes.get(name) !== undefined,
+      cordoned: node?.spec?.unschedulable ?? false,
+      disabled: evictionDisabled(node?.metadata.labels),
+      before: this.#toBeEmptied.get(name),
+      somethingToMove: volumesOn(stores, name).some((volume) => !held.includes(volume)) || away.some((migrate) => !hasEnded(migrate)),
+    };
+  }
+}
+
+/** In what a drain is about: nodes change every few seconds in what is not. */
+function differs(now: Node | undefined, before: Node | undefined): boolean {
+  if (!now || !before) return true;
+  return (
+    (now.spec?.unschedulable ?? false) !== (before.spec?.unschedulable ?? false) ||
+    evictionDisabled(now.metadata.labels) !== evictionDisabled(before.metadata.labels)
+  );
+}

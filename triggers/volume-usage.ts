@@ -1,0 +1,112 @@
+/**
+ * What a migration waits for comes true in some object: its pod goes, a node gets room, somebody sets `spec.abort`. Here those changes become the
+ * signals `lookAgain` and `abort` to the migrations they concern, so that none of them polls.
+ *
+ * A change that concerns nobody costs nothing; several within a fifth of a second are one signal. A migration that is open but whose workflow runs
+ * no more (terminated, or Temporal's database lost) is started again: its LocalVolumeMigrate says where it stands.
+ */
+import type { ClusterChanges } from '../activities/cluster/changes.ts';
+import { hasEnded } from '../activities/cluster/migration-record.ts';
+import type { MigrationWorkflows } from '../activities/cluster/migration-workflows.ts';
+import type { ClusterStores } from '../activities/cluster/stores.ts';
+import type { ClusterActivities } from '../core/contracts/cluster-activities.ts';
+import { Label, type Trigger, workflowId } from '../core/contracts/names.ts';
+import type { LocalVolumeMigrate } from '../core/contracts/objects/index.ts';
+import { KeyedQueue } from '../system/kube/keyed-queue.ts';
+import { concernedBy } from './concerned-migrations.ts';
+import type { WorkflowSignals } from './workflow-signals.ts';
+
+export interface VolumeUsageDependencies {
+  readonly stores: ClusterStores;
+  readonly changes: ClusterChanges;
+  readonly signals: Pick<WorkflowSignals, 'lookAgain' | 'abort'>;
+  readonly workflows: Pick<MigrationWorkflows, 'startOrFollow'>;
+  /** Live: a store that lags would revive a migration that has ended. */
+  readonly findMigration: ClusterActivities['findMigration'];
+  readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
+}
+
+const COALESCE_MILLISECONDS = 200;
+const REGULAR_LOOK_MILLISECONDS = 10 * 60 * 1000;
+
+export class VolumeUsageTrigger {
+  readonly #dependencies: VolumeUsageDependencies;
+  readonly #queue: KeyedQueue;
+  readonly #ends: (() => void)[] = [];
+  /** Volumes about which something changed a moment ago. */
+  readonly #changed = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(dependencies: VolumeUsageDependencies) {
+    this.#dependencies = dependencies;
+    this.#queue = new KeyedQueue({
+      process: (volume) => this.#tell(volume),
+      onError: (error, volume) => dependencies.logger.warn({ error, volume }, 'a migration could not be told to look again, tried again'),
+    });
+  }
+
+  start(): void {
+    const { changes } = this.#dependencies;
+    const regularLook = setInterval(() => this.#add(this.#open()), REGULAR_LOOK_MILLISECONDS);
+    const concerned = concernedBy(this.#dependencies.stores);
+    this.#ends.push(
+      () => clearInterval(regularLook),
+      () => clearTimeout(this.#timer),
+      changes.subscribe('pods', (_, now, before) => this.#add(concerned.pod(this.#open(), now, before))),
+      changes.subscribe('volumeAttachments', (_, now, before) => this.#add(concerned.volumeAttachment(this.#open(), now, before))),
+      changes.subscribe('nodes', (name, now, before) => this.#add(concerned.node(this.#open(), name, now, before))),
+      changes.subscribe('localStorageNodes', (name, now, before) => this.#add(concerned.localStorageNode(this.#open(), name, now, before))),
+      changes.subscribe('localVolumes', (name) => this.#add(concerned.object(this.#open(), name))),
+      changes.subscribe('localVolumeReplicas', (_, now, before) =>
+        this.#add(concerned.object(this.#open(), (now ?? before)?.spec.volumeName)),
+      ),
+      changes.subscribe('localVolumeMigrates', (_, now, before) => {
+        if (now?.spec.abort && !before?.spec.abort && !hasEnded(now)) this.#add([now]);
+      }),
+    );
+    this.#add(this.#open());
+  }
+
+  async stop(): Promise<void> {
+    for (const end of this.#ends.splice(0)) end();
+    this.#timer = undefined;
+    this.#changed.clear();
+    await this.#queue.stop();
+  }
+
+  #open(): readonly LocalVolumeMigrate[] {
+    return this.#dependencies.stores.localVolumeMigrates.list().filter((migrate) => !hasEnded(migrate));
+  }
+
+  #add(migrates: readonly LocalVolumeMigrate[]): void {
+    for (const { spec } of migrates) this.#changed.add(spec.volumeName);
+    if (this.#changed.size === 0) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      for (const volume of this.#changed) this.#queue.add(volume);
+      this.#changed.clear();
+    }, COALESCE_MILLISECONDS);
+  }
+
+  async #tell(volume: string): Promise<void> {
+    const { signals, logger } = this.#dependencies;
+    const migrate = this.#open().find(({ spec }) => spec.volumeName === volume);
+    if (!migrate) return;
+    const signal = migrate.spec.abort ? 'abort' : 'lookAgain';
+    if (await signals[signal](volume)) {
+      logger.info({ volume, migration: migrate.metadata.name }, `${signal} told`);
+      return;
+    }
+    if (await this.#revive(migrate)) await signals[signal](volume);
+  }
+
+  /** @returns whether a workflow runs now. One that nobody of ours began is left alone. */
+  async #revive({ metadata, spec }: LocalVolumeMigrate): Promise<boolean> {
+    const { workflows, findMigration, logger } = this.#dependencies;
+    const trigger = metadata.labels?.[Label.trigger] as Trigger | undefined;
+    if (trigger === undefined || !(await findMigration({ volume: spec.volumeName }))) return false;
+    logger.warn({ volume: spec.volumeName, migration: metadata.name }, 'the migration is open but no workflow runs: started again');
+    await workflows.startOrFollow({ volume: spec.volumeName, sourceNode: spec.sourceNode, trigger }, workflowId.evictNode(spec.sourceNode));
+    return true;
+  }
+}
