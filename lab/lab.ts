@@ -12,6 +12,8 @@ export interface UpOptions {
   readonly rehome?: boolean;
   /** Directory of prebuilt DRBD 9 modules; the kernel's own 8.4 by default. */
   readonly drbdModulesDirectory?: string;
+  /** Added to the controller's environment, at every start of it in this lab. */
+  readonly controllerEnvironment?: Readonly<Record<string, string>>;
   readonly steps?: Steps;
 }
 
@@ -89,8 +91,16 @@ export class Lab {
     throw new Error('not implemented yet');
   }
 
-  /** Starts what `kill` ended, on the same data; returns when it answers. */
-  async start(_name: string): Promise<void> {
+  /** Runs Temporal's command line against the lab's server. @throws CommandError */
+  async temporal(_args: readonly string[], _options: CommandOptions = {}): Promise<CommandResult> {
+    throw new Error('not implemented yet');
+  }
+
+  /**
+   * Starts what `kill` ended, on the same data; returns when it answers.
+   * @param options.environment for `controller`: added to its environment this time, as `REHOME_FAULTS` of a test.
+   */
+  async start(_name: string, _options: { readonly environment?: Readonly<Record<string, string>> } = {}): Promise<void> {
     throw new Error('not implemented yet');
   }
 
