@@ -26,6 +26,8 @@ export function parseBlockStatistics(text: string): BlockDeviceStatistics {
   return { writtenSectors, discardedSectors };
 }
 
+export const statisticsPath = (device: DeviceNumber): string => `/sys/dev/block/${device}/stat`;
+
 export async function readBlockStatistics(host: Host, device: DeviceNumber): Promise<BlockDeviceStatistics> {
   return parseBlockStatistics(await readAttribute(host, device, 'stat'));
 }

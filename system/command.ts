@@ -15,8 +15,8 @@ export interface RunOptions {
   readonly expectedExitCodes?: readonly number[];
   /** Values that may appear in the arguments and must not appear in any error. */
   readonly secrets?: readonly string[];
-  /** A descriptor the program inherits as its number 3: it keeps a lock held for as long as the program lives, even if this process dies. */
-  readonly inheritedDescriptor?: number;
+  /** Descriptors the program inherits as its numbers 3, 4, …: they keep locks held for as long as it lives, even if this process dies. */
+  readonly inheritedDescriptors?: readonly number[];
 }
 
 export interface CommandResult {
@@ -65,8 +65,10 @@ const DEFAULT_TIMEOUT_SECONDS = 30;
 const KILL_GRACE_MILLISECONDS = 1000;
 
 export const run: Run = async (program, args, options = {}) => {
-  const descriptors = options.inheritedDescriptor === undefined ? [] : [options.inheritedDescriptor];
-  const child = spawn(program, args, { env: { ...process.env, LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe', ...descriptors] });
+  const child = spawn(program, args, {
+    env: { ...process.env, LC_ALL: 'C' },
+    stdio: ['ignore', 'pipe', 'pipe', ...(options.inheritedDescriptors ?? [])],
+  });
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   const ending = await ended(child, options.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS);

@@ -18,16 +18,19 @@ export interface LockOptions {
   readonly timeoutSeconds: number;
 }
 
-/** The descriptor number under which `run` hands a lock to a program. */
-const INHERITED_DESCRIPTOR = '3';
+/** The number of the first descriptor that a program inherits from `run`: its own lock's, before those of locks around it. */
+const FIRST_DESCRIPTOR = '3';
 
 /** Runs the task under the lock, with a `run` whose programs hold it too. @throws {LockTimeoutError} */
 export async function withFileLock<T>(run: Run, { path, timeoutSeconds }: LockOptions, task: (run: Run) => Promise<T>): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
   const file = await open(path, 'a');
   try {
-    const lockedRun: Run = (program, args, options) => run(program, args, { ...options, inheritedDescriptor: file.fd });
-    await lockedRun('flock', ['-x', INHERITED_DESCRIPTOR], { timeoutSeconds }).catch((error: unknown) => {
+    const lockedRun: Run = (program, args, options) => {
+      const inheritedDescriptors = [...(options?.inheritedDescriptors ?? []), file.fd];
+      return run(program, args, { ...options, inheritedDescriptors });
+    };
+    await lockedRun('flock', ['-x', FIRST_DESCRIPTOR], { timeoutSeconds }).catch((error: unknown) => {
       const waitedInVain = error instanceof CommandError && error.timedOut;
       throw waitedInVain ? new LockTimeoutError(`${path} was locked by somebody else for ${timeoutSeconds} s`, { cause: error }) : error;
     });

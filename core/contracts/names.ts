@@ -52,6 +52,10 @@ export const Tag = {
   metadataReady: 'rehome.io/metadata-ready',
   /** On the source's metadata volume: the write counters at insertion, see WriteCounters. */
   writeBase: 'rehome.io/write-base',
+  /** On a metadata volume: where the other end of the mirror listens. */
+  peerPort: 'rehome.io/peer-port',
+  /** On the source's metadata volume: the volume's write counters when its device was removed, which took them along. */
+  volumeAtClose: 'rehome.io/volume-at-close',
   /** On source and target volume: the point of no return was passed by this migration uid. */
   cutOver: 'rehome.io/cut-over',
 } as const;

@@ -33,6 +33,7 @@ export const PERMANENT_ERRORS = [
   'TableNotSupported',
   'ThinNotSupported',
   'ReplicatedVolumeNotSupported',
+  'DrbdNotSupported',
   'BlockSizeTooLarge',
   'NotPermitted',
   'StaleActivity',

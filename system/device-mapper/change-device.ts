@@ -1,15 +1,18 @@
 /**
  * Changes to the device mapper's devices.
  *
- * A table is swapped in two steps: `loadTable` puts the new one beside the live one, `resume` makes it live. In between the device is suspended
+ * A table is swapped in two steps: `loadTable` puts the new one beside the live one, a resume makes it live. In between the device is suspended
  * without freezing the file system on it (`--nolockfs`): a freeze would first flush all dirty pages and lengthen the pause.
  */
 import type { Host } from '../host.ts';
 import { formatTable, type TableLine } from './devices.ts';
 
-/** Creates a device and its node in /dev, which nobody else makes where no udev runs. */
 export async function createDevice(host: Host, name: string, table: readonly TableLine[]): Promise<void> {
   await host.run('dmsetup', ['create', name, '--table', formatTable(table)]);
+}
+
+/** Makes the nodes in /dev/mapper that are missing: nobody else does where no udev runs. */
+export async function makeDeviceNodes(host: Host): Promise<void> {
   await host.run('dmsetup', ['mknodes']);
 }
 
@@ -22,12 +25,20 @@ export async function clearInactiveTable(host: Host, name: string): Promise<void
   await host.run('dmsetup', ['clear', name]);
 }
 
-/** Waits for the I/O under way. */
-export async function suspend(host: Host, name: string): Promise<void> {
-  await host.run('dmsetup', ['suspend', '--nolockfs', name]);
+/**
+ * Suspended and resumed by one child process, which finishes its work also when this process is killed meanwhile: a device left suspended would
+ * hold every write of the application.
+ */
+const SWAP_SCRIPT = 'dmsetup suspend --nolockfs "$0" || exit; [ $# = 0 ] || cat "$@"; dmsetup resume "$0"';
+
+/**
+ * Makes the loaded table live. @param paths files in /sys to read while no I/O passes. @returns what stood in them, one after the other.
+ */
+export async function swapTable(host: Host, name: string, paths: readonly string[] = []): Promise<string> {
+  return (await host.run('sh', ['-c', SWAP_SCRIPT, name, ...paths])).stdout;
 }
 
-/** Makes a loaded table live, and lets I/O pass again. */
+/** Lets I/O pass again on a device that was left suspended, through the table it had: a loaded one must have been cleared. */
 export async function resume(host: Host, name: string): Promise<void> {
   await host.run('dmsetup', ['resume', name]);
 }

@@ -40,15 +40,13 @@ export async function listMappedDevices(host: Host): Promise<ReadonlyMap<string,
   return parseMappedDevices(info.stdout, tables.stdout);
 }
 
-/** A device that came or went between the two calls is left out: it is somebody else's, ours change under their volume's lock. */
+/** A device without a table, as one whose creation was broken off, has an empty one. */
 export function parseMappedDevices(info: string, tables: string): ReadonlyMap<string, MappedDevice> {
   const tableOf = parseTables(tables);
   const devices = new Map<string, MappedDevice>();
   for (const line of linesOf(info)) {
     const [name, major, minor, open, , suspended, tablesLoaded, uuid] = line.split('|');
     if (!name || uuid === undefined) throw new Error(`not a line of dmsetup info: ${line}`);
-    const table = tableOf.get(name);
-    if (!table) continue;
     devices.set(name, {
       name,
       number: `${Number(major)}:${Number(minor)}`,
@@ -56,7 +54,7 @@ export function parseMappedDevices(info: string, tables: string): ReadonlyMap<st
       suspended: suspended === 'Suspended',
       inactiveTable: tablesLoaded === 'Both' || tablesLoaded === 'Inactive',
       uuid,
-      table,
+      table: tableOf.get(name) ?? [],
     });
   }
   return devices;
@@ -74,7 +72,7 @@ export const formatTable = (table: readonly TableLine[]): string =>
 
 export const sectorsOf = (table: readonly TableLine[]): number => table.reduce((sum, { sectors }) => sum + sectors, 0);
 
-/** Lines `name: table line`; a device without a table has an empty one. */
+/** Lines `name: table line`. */
 function parseTables(text: string): Map<string, TableLine[]> {
   const tables = new Map<string, TableLine[]>();
   for (const line of linesOf(text)) {

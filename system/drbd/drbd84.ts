@@ -8,7 +8,7 @@ import { CommandError } from '../command.ts';
 import type { Host } from '../host.ts';
 import { parseEvents2 } from './events2.ts';
 import type { MirrorDriver, MirrorPair, MirrorState, SocketAddress } from './mirror-driver.ts';
-import { parseProcDrbd } from './proc-drbd.ts';
+import { type ProcDrbdDevice, parseProcDrbd } from './proc-drbd.ts';
 
 /**
  * The sync controller: look ahead 2 s, up to 4 GB/s, 10 MiB in flight, and never below 10 MiB/s for the sake of an application. The defaults reach a
@@ -35,73 +35,95 @@ const NET_OPTIONS = [
   '--cram-hmac-alg=sha256',
 ];
 
-/** drbdsetup's exit code for a request the kernel refused; the text begins with the number of the reason in parentheses. */
+/** drbdsetup's exit code for a request the kernel refused; its text begins with the reason. */
 const REFUSED = 10;
-const UNKNOWN_CONNECTION = '(162)';
+const UNKNOWN_CONNECTION = /\(162\)/;
+const PAUSE_FLAG_AS_WANTED = /sync-pause flag is (already|not) set/i;
+
+/** The connection states of 8.4 in which two nodes are not connected; any other says what the connected pair does. */
+const UNCONNECTED = [
+  'Unconfigured',
+  'StandAlone',
+  'Disconnecting',
+  'Unconnected',
+  'Timeout',
+  'BrokenPipe',
+  'NetworkFailure',
+  'ProtocolError',
+  'TearDown',
+  'WFConnection',
+  'WFReportParams',
+];
 
 export function createDrbd84(host: Host): MirrorDriver {
-  const setup = (...args: string[]) => host.run('drbdsetup', args);
-  const meta = (minor: number, device: string, command: string) =>
-    host.run('drbdmeta', ['--force', String(minor), 'v08', device, 'flex-external', command]);
+  const setup = async (...args: string[]): Promise<void> => void (await host.run('drbdsetup', args));
+  const meta = async (minor: number, device: string, command: string): Promise<void> => {
+    await host.run('drbdmeta', ['--force', String(minor), 'v08', device, 'flex-external', command]);
+  };
+  const readDevices = async () => parseProcDrbd((await host.readText('/proc/drbd')) ?? '').devices;
 
   const driver: MirrorDriver = {
-    observe: () => observe(host),
-    writeMetadata: async (minor, device) => void (await meta(minor, device, 'create-md')),
-    applyActivityLog: async (minor, device) => void (await meta(minor, device, 'apply-al')),
-    createResource: async ({ resource }) => void (await setup('new-resource', resource)),
-    createMinor: async ({ resource, minor }) => void (await setup('new-minor', resource, String(minor), '0')),
-    attach: async ({ minor }, { data, metadata }) =>
-      void (await setup('attach', String(minor), data, metadata, 'flexible', ...DISK_OPTIONS)),
-    promoteByForce: async ({ minor }) => void (await setup('primary', String(minor), '--force')),
-    demote: async ({ minor }) => void (await setup('secondary', String(minor))),
-    pauseSync: async ({ minor }) => void (await setup('pause-sync', String(minor))),
-    resumeSync: async ({ minor }) => void (await setup('resume-sync', String(minor))),
+    observe: async () => {
+      const { stdout } = await host.run('drbdsetup', ['events2', '--now', '--statistics']);
+      const devices = await readDevices();
+      return parseEvents2(stdout).map((observed) => {
+        const device = observed.minor === undefined ? undefined : devices.get(observed.minor);
+        return { ...observed, ...(device && { state: toState(device) }) };
+      });
+    },
+    observeMinor: async (minor) => {
+      const device = (await readDevices()).get(minor);
+      return device && toState(device);
+    },
+    writeMetadata: (minor, device) => meta(minor, device, 'create-md'),
+    applyActivityLog: (minor, device) => meta(minor, device, 'apply-al'),
+    createResource: ({ resource }) => setup('new-resource', resource),
+    createMinor: ({ resource, minor }) => setup('new-minor', resource, String(minor), '0'),
+    attach: ({ minor }, { data, metadata }) => setup('attach', String(minor), data, metadata, 'flexible', ...DISK_OPTIONS),
+    promoteByForce: ({ minor }) => setup('primary', String(minor), '--force'),
+    demote: ({ minor }) => setup('secondary', String(minor)),
+    pauseSync: ({ minor }) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('pause-sync', String(minor))),
+    resumeSync: ({ minor }) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('resume-sync', String(minor))),
     connect: async (pair, sharedSecret) => {
       const args = ['connect', pair.resource, ...addressesOf(pair), ...NET_OPTIONS, `--shared-secret=${sharedSecret}`];
       await host.run('drbdsetup', args, { secrets: [sharedSecret] });
     },
-    disconnect: async (pair) => {
-      try {
-        await setup('disconnect', ...addressesOf(pair), '--force=yes');
-      } catch (error) {
-        const gone = error instanceof CommandError && error.exitCode === REFUSED && error.stderr.includes(UNKNOWN_CONNECTION);
-        if (!gone) throw error;
-      }
-    },
-    startVerify: async ({ minor }) => void (await setup('verify', String(minor), '--start=0')),
+    disconnect: (pair) => unlessRefusedAs(UNKNOWN_CONNECTION, setup('disconnect', ...addressesOf(pair), '--force=yes')),
+    // Without --start it would go on where an earlier verify was broken off.
+    startVerify: ({ minor }) => setup('verify', String(minor), '--start=0'),
     repair: async (pair, sharedSecret) => {
       // The handshake of a new connection sends every block that is marked out of sync, on 8.4 also where nothing was written since.
       await driver.disconnect(pair);
       await driver.connect(pair, sharedSecret);
     },
-    down: async ({ resource }) => void (await setup('down', resource)),
-    devicePath: (minor) => `/dev/drbd${minor}`,
+    down: (resource) => setup('down', resource),
   };
   return driver;
 }
 
-async function observe(host: Host): Promise<MirrorState[]> {
-  const { stdout } = await host.run('drbdsetup', ['events2', '--now', '--statistics']);
-  const positions = parseProcDrbd((await host.readText('/proc/drbd')) ?? '').devices;
-  return parseEvents2(stdout).map(({ name, role, device, connection }) => {
-    const position = device && positions.get(device.minor)?.progress;
-    return {
-      resource: name,
-      role,
-      ...(device && { device }),
-      ...(connection && {
-        connection: {
-          state: connection.state,
-          peerRole: connection.peerRole,
-          replication: connection.replication,
-          peerDisk: connection.peerDisk,
-          syncPausedHere: connection.resyncSuspended.split(',').includes('user'),
-          outOfSyncKib: connection.outOfSyncKib,
-        },
-      }),
-      ...(position && { progress: { leftKib: position.leftKib, totalKib: position.totalKib, kibPerSecond: position.kibPerSecond ?? 0 } }),
-    };
-  });
+/** Takes a refusal for success where it says that things are as they were wanted. */
+async function unlessRefusedAs(message: RegExp, command: Promise<void>): Promise<void> {
+  try {
+    await command;
+  } catch (error) {
+    if (!(error instanceof CommandError && error.exitCode === REFUSED && message.test(error.stderr))) throw error;
+  }
+}
+
+function toState({ connectionState, flags, position, ...device }: ProcDrbdDevice): MirrorState {
+  const unconnected = UNCONNECTED.includes(connectionState);
+  const idle = connectionState === 'Connected' ? 'Established' : connectionState;
+  return {
+    role: device.role,
+    disk: device.disk,
+    connection: connectionState === 'Unconfigured' ? 'StandAlone' : unconnected ? connectionState : 'Connected',
+    replication: unconnected ? 'Off' : idle,
+    peerDisk: device.peerDisk,
+    outOfSyncKib: device.outOfSyncKib,
+    syncPausedHere: flags[3] === 'u',
+    readKib: device.readKib,
+    ...(position && { position }),
+  };
 }
 
 const addressesOf = ({ local, peer }: MirrorPair): [string, string] => [format(local), format(peer)];

@@ -22,36 +22,34 @@ export interface SocketAddress {
 
 /** States are DRBD's own words (drbd.conf(5)); a state this code does not know is one it does not act on. */
 export interface MirrorState {
-  readonly resource: string;
   readonly role: string;
-  /** undefined: the resource has no device yet. */
-  readonly device?: {
-    readonly minor: number;
-    /** `Diskless`, `Inconsistent`, `UpToDate`, … */
-    readonly disk: string;
-    readonly sizeKib: number;
-    /** Read from and written to the backing device since attach. */
-    readonly readKib: number;
-    readonly writtenKib: number;
-  };
-  /** undefined: never connected since the resource was made. */
-  readonly connection?: {
-    /** `StandAlone`, `WFConnection`, `Connected`, … */
-    readonly state: string;
-    readonly peerRole: string;
-    /** `Established`, `PausedSyncS`, `SyncSource`, `VerifyS`, … */
-    readonly replication: string;
-    readonly peerDisk: string;
-    readonly syncPausedHere: boolean;
-    readonly outOfSyncKib: number;
-  };
+  /** `Diskless`, `Inconsistent`, `UpToDate`, … */
+  readonly disk: string;
+  /** `StandAlone` (also before the first connect), `WFConnection`, `Connected`, … */
+  readonly connection: string;
+  /** `Off` without a connection, `Established`, `PausedSyncS`, `SyncSource`, `VerifyS`, … */
+  readonly replication: string;
+  readonly peerDisk: string;
+  readonly outOfSyncKib: number;
+  readonly syncPausedHere: boolean;
+  /** Read from the backing device since attach. */
+  readonly readKib: number;
   /** While a sync or a verify runs. */
-  readonly progress?: { readonly leftKib: number; readonly totalKib: number; readonly kibPerSecond: number };
+  readonly position?: { readonly leftKib: number; readonly totalKib: number; readonly kibPerSecond: number };
+}
+
+export interface ObservedResource {
+  readonly resource: string;
+  /** undefined: the resource has no device yet. */
+  readonly minor?: number;
+  readonly state?: MirrorState;
 }
 
 export interface MirrorDriver {
   /** Every resource in the kernel, also those that are not ours. */
-  observe(): Promise<readonly MirrorState[]>;
+  observe(): Promise<readonly ObservedResource[]>;
+  /** One minor, whosever it is, at no cost worth speaking of: for waits. undefined: there is no such minor. */
+  observeMinor(minor: number): Promise<MirrorState | undefined>;
   /** Writes new, empty metadata: everything is out of sync. */
   writeMetadata(minor: number, metadataDevice: string): Promise<void>;
   /** Replays the activity log of metadata that was not detached in order (a crash), without which attach refuses it; harmless otherwise. */
@@ -63,6 +61,7 @@ export interface MirrorDriver {
   promoteByForce(pair: MirrorPair): Promise<void>;
   /** @throws CommandError while anything has the device open. */
   demote(pair: MirrorPair): Promise<void>;
+  /** A sync that is paused, or not, already is fine. */
   pauseSync(pair: MirrorPair): Promise<void>;
   resumeSync(pair: MirrorPair): Promise<void>;
   /** Listens and calls. The peer is let in by the shared secret alone. */
@@ -74,10 +73,9 @@ export interface MirrorDriver {
   /** Sends the blocks a verify found different again; returns when the resync was asked for. */
   repair(pair: MirrorPair, sharedSecret: string): Promise<void>;
   /** Takes the resource away with all it has. */
-  down(pair: MirrorPair): Promise<void>;
-  /** The block device of a minor. */
-  devicePath(minor: number): string;
+  down(resource: string): Promise<void>;
 }
 
 /** Linux's registered major number of DRBD's block devices (Documentation/admin-guide/devices.txt). */
-export const DRBD_MAJOR = 147;
+const DRBD_MAJOR = 147;
+export const mirrorDeviceNumber = (minor: number): `${number}:${number}` => `${DRBD_MAJOR}:${minor}`;

@@ -47,22 +47,25 @@ export async function removeLogicalVolume(host: Host, { volumeGroup, uuid, tag }
   await host.run('lvremove', ['-y', '--select', `lv_uuid="${uuid}" && lv_tags={"${tag}"}`, volumeGroup]);
 }
 
-/** Adds and removes tags in one step. A tag that is there already, or not there, is no error. Leaves the volume's device alone. */
-export async function changeTags(
+export interface LogicalVolumeChange {
+  readonly addTags?: readonly string[];
+  readonly removeTags?: readonly string[];
+  /** Keeps `vgchange -ay`, and so a reboot, from activating the volume. */
+  readonly autoactivation?: false;
+}
+
+/** All in one step of LVM's metadata. A tag that is there already, or not there, is no error. Leaves the volume's device alone. */
+export async function changeLogicalVolume(
   host: Host,
   volume: { readonly volumeGroup: string; readonly name: string },
-  change: { readonly add?: readonly string[]; readonly remove?: readonly string[] },
+  { addTags = [], removeTags = [], autoactivation }: LogicalVolumeChange,
 ): Promise<void> {
-  const args = [...(change.remove ?? []).flatMap((tag) => ['--deltag', tag]), ...(change.add ?? []).flatMap((tag) => ['--addtag', tag])];
+  const args = [...removeTags.flatMap((tag) => ['--deltag', tag]), ...addTags.flatMap((tag) => ['--addtag', tag])];
+  if (autoactivation === false) args.push('--setautoactivation', 'n');
   if (args.length > 0) await host.run('lvchange', [...args, `${volume.volumeGroup}/${volume.name}`]);
 }
 
 /** Gives an inactive volume its plain device back; an active one stays as it is, also with a mirror in its device. */
 export async function activateLogicalVolume(host: Host, volume: { readonly volumeGroup: string; readonly name: string }): Promise<void> {
   await host.run('lvchange', ['-ay', `${volume.volumeGroup}/${volume.name}`]);
-}
-
-/** Keeps `vgchange -ay`, and so a reboot, from activating the volume. */
-export async function disableAutoactivation(host: Host, volume: { readonly volumeGroup: string; readonly name: string }): Promise<void> {
-  await host.run('lvchange', ['--setautoactivation', 'n', `${volume.volumeGroup}/${volume.name}`]);
 }

@@ -1,6 +1,10 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createDevice, DeviceInUseError, loadTable, removeDevice, suspend } from '../../../system/device-mapper/change-device.ts';
+import { CommandError, type Run, run as realRun } from '../../../system/command.ts';
+import { createDevice, DeviceInUseError, loadTable, removeDevice, swapTable } from '../../../system/device-mapper/change-device.ts';
 import {
   formatTable,
   listMappedDevices,
@@ -68,23 +72,44 @@ test('a table that is written is read as the same', () => {
 });
 
 describe('changes', () => {
-  test('make the node of a new device, with one argument for a table of several lines', async () => {
+  test('give a table of several lines as one argument', async () => {
     const { host, commands } = recordingHost();
     await createDevice(host, 'p-back', devices.get('p-back')!.table);
     expect(commands).toEqual([
       ['dmsetup', 'create', 'p-back', '--table', '0 524288 linear 254:0 2048\n524288 131072 linear 254:0 1779712'],
-      ['dmsetup', 'mknodes'],
     ]);
   });
 
-  test('load beside the live table and suspend without a file system freeze', async () => {
+  test('load a table beside the live one', async () => {
     const { host, commands } = recordingHost();
     await loadTable(host, 'vg-p', table);
-    await suspend(host, 'vg-p');
-    expect(commands).toEqual([
-      ['dmsetup', 'load', 'vg-p', '--table', '0 655360 linear 147:1 0'],
-      ['dmsetup', 'suspend', '--nolockfs', 'vg-p'],
-    ]);
+    expect(commands).toEqual([['dmsetup', 'load', 'vg-p', '--table', '0 655360 linear 147:1 0']]);
+  });
+
+  /** Runs the swap's script for real, with a dmsetup that writes down what it is asked. */
+  async function swapWith(failing: string) {
+    const directory = mkdtempSync(join(tmpdir(), 'swap-'));
+    try {
+      const script = `#!/bin/sh\necho "$@" >>${directory}/log\n[ "$1" != '${failing}' ]\n`;
+      writeFileSync(join(directory, 'dmsetup'), script, { mode: 0o755 });
+      for (const name of ['a', 'b']) writeFileSync(join(directory, name), `${name}\n`);
+      const run: Run = (program, args) => realRun('env', [`PATH=${directory}:${process.env.PATH}`, program, ...args]);
+      const paths = ['a', 'b'].map((name) => join(directory, name));
+      const read = await swapTable({ ...recordingHost().host, run }, 'vg-p', paths).catch((error: unknown) => error);
+      return { read, log: readFileSync(join(directory, 'log'), 'utf8').trim().split('\n') };
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+
+  test('read while the device is suspended, without a file system freeze, and resume it', async () => {
+    expect(await swapWith('nothing')).toEqual({ read: 'a\nb\n', log: ['suspend --nolockfs vg-p', 'resume vg-p'] });
+  });
+
+  test('do not go on where the device could not be suspended', async () => {
+    const { read, log } = await swapWith('suspend');
+    expect(read).toBeInstanceOf(CommandError);
+    expect(log).toEqual(['suspend --nolockfs vg-p']);
   });
 
   test('say that a device is in use', async () => {

@@ -23,28 +23,33 @@ describe('/proc/drbd', () => {
     expect(devices.get(1)).toEqual({
       minor: 1,
       connectionState: 'SyncSource',
+      role: 'Primary',
+      disk: 'UpToDate',
+      peerDisk: 'Inconsistent',
       flags: 'r-----',
+      readKib: 25728,
       outOfSyncKib: 301952,
-      progress: { kind: 'sync', leftKib: 301952, totalKib: 327680, kibPerSecond: 8576 },
+      position: { leftKib: 301952, totalKib: 327680, kibPerSecond: 8576 },
     });
   });
 
   test('tells how far a verify is', () => {
     const device = parseProcDrbd(fixture('proc-drbd-verifying.txt')).devices.get(1);
-    expect(device).toMatchObject({ outOfSyncKib: 0, progress: { kind: 'verify', leftKib: 242196, totalKib: 262144, kibPerSecond: 19948 } });
+    expect(device).toMatchObject({ outOfSyncKib: 0, position: { leftKib: 242196, totalKib: 262144, kibPerSecond: 19948 } });
   });
 
   test('counts megabytes of a large device', () => {
     const text = fixture('proc-drbd-syncing.txt').replace('(301952/327680)K', '(9000/12000)M');
-    expect(parseProcDrbd(text).devices.get(1)?.progress).toMatchObject({ leftKib: 9000 * 1024, totalKib: 12000 * 1024 });
+    expect(parseProcDrbd(text).devices.get(1)?.position).toMatchObject({ leftKib: 9000 * 1024, totalKib: 12000 * 1024 });
   });
 
-  test('lists several devices, among them one that has no protocol letter', () => {
+  test('lists several devices, among them one without a protocol letter and one that is not configured', () => {
     const { devices } = parseProcDrbd(fixture('proc-drbd-several.txt'));
-    expect([...devices.values()].map(({ minor, connectionState, flags }) => [minor, connectionState, flags])).toEqual([
-      [1, 'PausedSyncS', 'r--u--'],
-      [2, 'StandAlone', 'r-----'],
-      [4, 'WFConnection', 'r-----'],
+    expect([...devices.values()].map(({ minor, connectionState, disk, flags }) => [minor, connectionState, disk, flags])).toEqual([
+      [1, 'PausedSyncS', 'UpToDate', 'r--u--'],
+      [2, 'StandAlone', 'UpToDate', 'r-----'],
+      [3, 'Unconfigured', 'Diskless', ''],
+      [4, 'WFConnection', 'Inconsistent', 'r-----'],
     ]);
   });
 
@@ -54,27 +59,13 @@ describe('/proc/drbd', () => {
 });
 
 describe('events2', () => {
-  test('tells role, disks, replication and counters', () => {
-    expect(parseEvents2(fixture('events2-syncing.txt'))).toEqual([
-      {
-        name: 'p',
-        role: 'Primary',
-        device: { minor: 1, disk: 'UpToDate', sizeKib: 327680, readKib: 26756, writtenKib: 350 },
-        connection: {
-          state: 'Connected',
-          peerRole: 'Secondary',
-          replication: 'SyncSource',
-          peerDisk: 'Inconsistent',
-          resyncSuspended: 'no',
-          outOfSyncKib: 300924,
-        },
-      },
-    ]);
+  test('tells which resource a minor belongs to', () => {
+    expect(parseEvents2(fixture('events2-syncing.txt'))).toEqual([{ resource: 'p', minor: 1 }]);
+    expect(parseEvents2(fixture('events2-standalone.txt'))).toEqual([{ resource: 'p', minor: 1 }]);
   });
 
-  test('shows a connection that was given up', () => {
-    const [resource] = parseEvents2(fixture('events2-standalone.txt'));
-    expect(resource?.connection).toMatchObject({ state: 'StandAlone', replication: 'Off', peerDisk: 'DUnknown' });
+  test('shows a resource that has no device yet', () => {
+    expect(parseEvents2('exists resource name:q role:Secondary suspended:no\nexists -\n')).toEqual([{ resource: 'q' }]);
   });
 
   test('of a kernel without resources is empty', () => {
@@ -118,7 +109,7 @@ describe('the driver of 8.4', () => {
     ['resumes the sync', (d) => d.resumeSync(pair), 'drbdsetup resume-sync 1'],
     ['verifies from the first sector', (d) => d.startVerify(pair), 'drbdsetup verify 1 --start=0'],
     ['disconnects by addresses', (d) => d.disconnect(pair), 'drbdsetup disconnect ipv4:10.77.0.1:7001 ipv4:10.77.0.2:7002 --force=yes'],
-    ['takes the resource down', (d) => d.down(pair), 'drbdsetup down rehome-p'],
+    ['takes the resource down', (d) => d.down('rehome-p'), 'drbdsetup down rehome-p'],
   ])('%s', async (_, act, expected) => {
     expect(await commandsOf(act)).toEqual([expected]);
   });
@@ -150,18 +141,45 @@ describe('the driver of 8.4', () => {
     expect(lines.map((line) => line.split(' ')[1])).toEqual(['disconnect', 'connect']);
   });
 
-  test('observes states from events2 and positions from /proc/drbd', async () => {
-    const { host } = recordingHost(() => ({ stdout: fixture('events2-syncing.txt') }), {
-      '/proc/drbd': fixture('proc-drbd-syncing.txt'),
-    });
+  test.each([
+    ['pauses a sync that is paused', (d: ReturnType<typeof createDrbd84>) => d.pauseSync(pair), '(137) Sync-pause flag is already set'],
+    ['resumes a sync that is not paused', (d: ReturnType<typeof createDrbd84>) => d.resumeSync(pair), '(138) Sync-pause flag is not set'],
+  ])('%s without complaint', async (_, act, stderr) => {
+    await commandsOf(act, () => ({ exitCode: 10, stderr }));
+  });
+
+  test('does not swallow another refusal', async () => {
+    const refused = commandsOf(
+      (driver) => driver.pauseSync(pair),
+      () => ({ exitCode: 10, stderr: '(127) Device minor not allocated' }),
+    );
+    await expect(refused).rejects.toThrow('not allocated');
+  });
+
+  const fileOf = (name: string) => ({ '/proc/drbd': fixture(name) });
+
+  test('observes a resource with the state of its minor', async () => {
+    const { host } = recordingHost(() => ({ stdout: fixture('events2-syncing.txt') }), fileOf('proc-drbd-syncing.txt'));
     expect(await createDrbd84(host).observe()).toMatchObject([
-      {
-        resource: 'p',
-        device: { disk: 'UpToDate' },
-        connection: { replication: 'SyncSource', syncPausedHere: false },
-        progress: { leftKib: 301952 },
-      },
+      { resource: 'p', minor: 1, state: { role: 'Primary', connection: 'Connected', replication: 'SyncSource', outOfSyncKib: 301952 } },
     ]);
+  });
+
+  test.each([
+    [1, { connection: 'Connected', replication: 'PausedSyncS', syncPausedHere: true }],
+    [2, { connection: 'StandAlone', replication: 'Off', syncPausedHere: false }],
+    [3, { connection: 'StandAlone', replication: 'Off', disk: 'Diskless' }],
+    [4, { connection: 'WFConnection', replication: 'Off', disk: 'Inconsistent' }],
+  ])('observes minor %d without starting a program', async (minor, expected) => {
+    const { host, commands } = recordingHost(undefined, fileOf('proc-drbd-several.txt'));
+    expect(await createDrbd84(host).observeMinor(minor)).toMatchObject(expected);
+    expect(commands).toEqual([]);
+  });
+
+  test('calls a connected pair at rest established', async () => {
+    const text = fixture('proc-drbd-several.txt').replace('cs:PausedSyncS', 'cs:Connected');
+    const { host } = recordingHost(undefined, { '/proc/drbd': text });
+    expect(await createDrbd84(host).observeMinor(1)).toMatchObject({ connection: 'Connected', replication: 'Established' });
   });
 });
 

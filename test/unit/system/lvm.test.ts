@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CommandError } from '../../../system/command.ts';
-import { changeTags, createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../../system/lvm/logical-volume.ts';
+import { changeLogicalVolume, createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../../system/lvm/logical-volume.ts';
 import { listLogicalVolumes, parseLogicalVolumes, parseSegments } from '../../../system/lvm/report.ts';
 import { fixture } from './fixture.ts';
 import { recordingHost } from './recording-host.ts';
@@ -59,10 +59,10 @@ describe('changes', () => {
     expect(commands).toEqual([['lvremove', '-y', '--select', 'lv_uuid="wepVLN-0tAF" && lv_tags={"a=1"}', 'vg']]);
   });
 
-  test('exchange tags in one step, and do nothing for none', async () => {
+  test('exchange tags and retire a volume in one step, and do nothing for nothing', async () => {
     const { host, commands } = recordingHost();
-    await changeTags(host, volume, { add: ['a=2'], remove: ['a=1'] });
-    await changeTags(host, volume, {});
-    expect(commands).toEqual([['lvchange', '--deltag', 'a=1', '--addtag', 'a=2', 'vg/p']]);
+    await changeLogicalVolume(host, volume, { addTags: ['a=2'], removeTags: ['a=1'], autoactivation: false });
+    await changeLogicalVolume(host, volume, {});
+    expect(commands).toEqual([['lvchange', '--deltag', 'a=1', '--addtag', 'a=2', '--setautoactivation', 'n', 'vg/p']]);
   });
 });

@@ -1,0 +1,43 @@
+/** The way back, before the point of no return: each end as it was. */
+import type { Mirror } from '../../core/contracts/migration.ts';
+import { Tag } from '../../core/contracts/names.ts';
+import { activateLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
+import { removeMetadataVolume } from './cut-over.ts';
+import type { NodeDependencies } from './dependencies.ts';
+import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
+import { tag } from './mirror-tags.ts';
+import { requirePermission } from './permission.ts';
+import { takeMirrorDown } from './take-mirror-down.ts';
+
+export function restoreSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {
+  return act(deps, mirror, 'source', async (step) => {
+    await requirePermission(deps, mirror, { role: 'source', phases: ['Aborting'], pointOfNoReturn: false });
+    const found = await lookAround(step);
+    requireBeforeCutOver(found);
+    if (isOfAnother(step, found)) return;
+    await takeMirrorDown(step, found);
+    // It was closed for the cut-over.
+    if (found.metadata && found.logicalVolume && !found.device) await activateLogicalVolume(step.host, found.logicalVolume);
+    await removeMetadataVolume(step, found);
+  });
+}
+
+export function discardTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
+  return act(deps, mirror, 'target', async (step) => {
+    await requirePermission(deps, mirror, { role: 'target', phases: ['Aborting', 'Preparing'], pointOfNoReturn: false });
+    const found = await lookAround(step);
+    requireBeforeCutOver(found);
+    if (!isOfAnother(step, found)) {
+      await takeMirrorDown(step, found);
+      await removeMetadataVolume(step, found);
+    }
+    const ours = tag(Tag.migration, mirror.migration.uid);
+    if (!found.logicalVolume?.tags.includes(ours)) return;
+    await removeLogicalVolume(step.host, { volumeGroup: mirror.pool, uuid: found.logicalVolume.uuid, tag: ours });
+  });
+}
+
+/** What stands belongs to another migration of the same volume: its abort, or the next attempt at it, is not ours to take apart. */
+function isOfAnother({ mirror }: MirrorStep, { metadata }: NodeVolume): boolean {
+  return metadata !== undefined && metadata.tags.migrationUid !== mirror.migration.uid;
+}

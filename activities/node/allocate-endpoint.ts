@@ -1,0 +1,102 @@
+/**
+ * Where one end of a mirror listens: a port and a minor that nothing else on the node uses, kept in the tags of the mirror's metadata volume.
+ *
+ * Every pairing has a metadata volume of its own, so that no metadata, port or secret of an earlier one is met again.
+ */
+import type { NumberRange } from '../../core/contracts/configuration.ts';
+import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import { Tag } from '../../core/contracts/names.ts';
+import type { MirrorRole } from '../../core/contracts/node-activities.ts';
+import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
+import { listMappedDevices, logicalVolumeDeviceName } from '../../system/device-mapper/devices.ts';
+import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
+import { createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
+import { type LogicalVolume, listLogicalVolumes } from '../../system/lvm/report.ts';
+import { listListeningPorts } from '../../system/network.ts';
+import type { NodeDependencies } from './dependencies.ts';
+import { failure } from './failure.ts';
+import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
+import { type MetadataTags, parseMetadataTags, tag } from './mirror-tags.ts';
+import { takeMirrorDown } from './take-mirror-down.ts';
+import { allocateOnNode } from './volume-lock.ts';
+
+export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<MirrorEndpoint> {
+  return act(deps, mirror, role, async (step) => {
+    const found = await lookAround(step);
+    const standing = found.metadata?.tags;
+    if (standing?.migrationUid === mirror.migration.uid && standing.pairing === mirror.pairing) return endpointOf(step, standing);
+    await clearEarlierPairing(step, found);
+    return endpointOf(step, await allocate(step, standing));
+  });
+}
+
+/** @throws StaleActivity, PointOfNoReturnPassed, LogicalVolumeConflict */
+async function clearEarlierPairing(step: MirrorStep, found: NodeVolume): Promise<void> {
+  requireBeforeCutOver(found);
+  const { mirror, host } = step;
+  const { metadata } = found;
+  if (metadata && metadata.tags.migrationUid !== mirror.migration.uid) {
+    throw failure('LogicalVolumeConflict', `migration ${metadata.tags.migrationUid} still has a mirror of ${mirror.migration.volume} here`);
+  }
+  if (metadata && metadata.tags.pairing > mirror.pairing) {
+    throw failure('StaleActivity', `pairing ${metadata.tags.pairing} has begun, this is ${mirror.pairing}`);
+  }
+  await takeMirrorDown(step, found);
+  if (metadata) {
+    await removeLogicalVolume(host, {
+      volumeGroup: mirror.pool,
+      uuid: metadata.volume.uuid,
+      tag: tag(Tag.migration, metadata.tags.migrationUid),
+    });
+  }
+}
+
+/** Creates the metadata volume with its tags. @throws NoFreePort, NoFreeMinor, PoolFull */
+async function allocate(step: MirrorStep, previous: MetadataTags | undefined): Promise<MetadataTags> {
+  const { deps, mirror, names } = step;
+  return allocateOnNode(deps, step.host, async (host) => {
+    const taken = await endpointsTaken(step, await listLogicalVolumes(host));
+    if (previous) taken.ports.add(previous.port);
+    const port = firstFree(deps.portRange, taken.ports);
+    const minor = firstFree(deps.minorRange, taken.minors);
+    if (port === undefined) throw failure('NoFreePort', `every port of DRBD_PORT_RANGE is taken on ${deps.nodeName}: widen it`);
+    if (minor === undefined) throw failure('NoFreeMinor', `every minor of DRBD_MINOR_RANGE is taken on ${deps.nodeName}: widen it`);
+    const { uid, volume } = mirror.migration;
+    const tags = [
+      tag(Tag.migration, uid),
+      tag(Tag.volume, volume),
+      tag(Tag.pairing, mirror.pairing),
+      tag(Tag.port, port),
+      tag(Tag.minor, minor),
+    ];
+    const sizeBytes = metadataSizeBytes(mirror.sizeBytes);
+    await createLogicalVolume(host, { volumeGroup: mirror.pool, name: names.metadataVolume, sizeBytes, tags }).catch(asPoolFull);
+    return parseMetadataTags(tags)!;
+  });
+}
+
+export function asPoolFull(error: unknown): never {
+  throw error instanceof VolumeGroupFullError ? failure('PoolFull', error.message, error) : error;
+}
+
+/** By mirrors that are up, by mirrors that a reboot took down and that will come back, and by anybody else. */
+async function endpointsTaken({ host, drbd }: MirrorStep, volumes: readonly LogicalVolume[]) {
+  const allocated = volumes.map(({ tags }) => parseMetadataTags(tags)).filter((tags) => tags !== undefined);
+  const ports = new Set([...allocated.map(({ port }) => port), ...(await listListeningPorts(host))]);
+  const inKernel = (await drbd.observe()).flatMap(({ minor }) => minor ?? []);
+  return { ports, minors: new Set([...allocated.map(({ minor }) => minor), ...inKernel]) };
+}
+
+function firstFree({ first, last }: NumberRange, taken: ReadonlySet<number>): number | undefined {
+  for (let candidate = first; candidate <= last; candidate += 1) if (!taken.has(candidate)) return candidate;
+  return undefined;
+}
+
+/** The block size is that of the volume where it stands, else that of the metadata volume beside which it will stand. */
+async function endpointOf({ host, mirror, names }: MirrorStep, { port, minor }: MetadataTags): Promise<MirrorEndpoint> {
+  const devices = await listMappedDevices(host);
+  const device =
+    devices.get(names.device) ?? devices.get(names.backDevice) ?? devices.get(logicalVolumeDeviceName(mirror.pool, names.metadataVolume));
+  if (!device) throw failure('MirrorNotReady', `logical volume ${names.metadataVolume} has no device`);
+  return { port, minor, logicalBlockSizeBytes: await readLogicalBlockSizeBytes(host, device.number) };
+}

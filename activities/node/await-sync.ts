@@ -1,0 +1,95 @@
+/** The wait for a sync: looks at the kernel until both copies are alike, or until somebody else has to act. */
+import type { Mirror, SyncProgress } from '../../core/contracts/migration.ts';
+import type { SyncOutcome } from '../../core/contracts/node-activities.ts';
+import type { MirrorState } from '../../system/drbd/mirror-driver.ts';
+import { ensureConnecting } from './attach-mirror.ts';
+import type { NodeDependencies } from './dependencies.ts';
+import {
+  act,
+  isAttached,
+  type KernelState,
+  leadsThroughMirror,
+  lookAround,
+  observeKernel,
+  openStep,
+  pairOf,
+  requireMetadata,
+} from './mirror-step.ts';
+
+const LOOK_EVERY_MILLISECONDS = 1000;
+/** The volume's table costs three programs to read: every so many looks, and whenever the sync seems done. */
+const LOOKS_BETWEEN_TABLES = 10;
+/** A short cut of the network mends itself; a target that was restarted has to be set up again. */
+const PEER_LOST_AFTER_SECONDS = 10;
+const RECONNECTS = 3;
+
+/** What DRBD shows while it copies, or is about to: anything else for long means that it waits for somebody. */
+const SYNCING = ['SyncSource', 'WFBitMapS', 'StartingSyncS', 'PausedSyncS', 'VerifyS'];
+
+export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise<SyncOutcome> {
+  const step = await openStep(deps, mirror, 'source');
+  const attempt = deps.attempt();
+  const { tags } = requireMetadata(step, await lookAround(step));
+  const pair = pairOf(step, tags);
+  let healthyAt = performance.now();
+  let reconnects = 0;
+  for (let look = 0; ; look += 1) {
+    const state = await step.drbd.observeMinor(pair.minor);
+    const finished = state !== undefined && isInSync(state);
+    if (!state || finished || look % LOOKS_BETWEEN_TABLES === 0) {
+      const broken = brokenMirror(await observeKernel(step), pair.minor);
+      if (broken) return broken;
+    }
+    if (finished) return { kind: 'synced', progress: progressOf(mirror, state) };
+    if (state) attempt.heartbeat(progressOf(mirror, state));
+
+    const now = performance.now();
+    if (state && SYNCING.includes(state.replication)) healthyAt = now;
+    if (now - healthyAt > PEER_LOST_AFTER_SECONDS * 1000) return { kind: 'peerLost', message: describe(state) };
+    if (state?.connection === 'StandAlone' && reconnects < RECONNECTS) {
+      reconnects += 1;
+      await act(deps, mirror, 'source', (locked) => ensureConnecting(locked, pair));
+    }
+    await attempt.sleep(LOOK_EVERY_MILLISECONDS);
+  }
+}
+
+/** Both copies are alike, as far as DRBD knows: only a verify knows more. */
+export function isInSync(state: MirrorState): boolean {
+  return isHealthy(state) && state.outOfSyncKib === 0;
+}
+
+/** Connected, at rest, both copies complete. */
+export function isHealthy({ connection, replication, disk, peerDisk }: MirrorState): boolean {
+  return connection === 'Connected' && replication === 'Established' && disk === 'UpToDate' && peerDisk === 'UpToDate';
+}
+
+/** Why what DRBD says of this minor does not hold for the volume. A volume without a device was closed: nobody writes past the mirror. */
+export function brokenMirror({ device, resource }: KernelState, minor: number): Exclude<SyncOutcome, { kind: 'synced' }> | undefined {
+  if (!isAttached(resource) || resource?.minor !== minor) {
+    return { kind: 'sourceLost', message: 'the mirror has gone from the source: its node was restarted, or somebody took it down' };
+  }
+  if (device && !leadsThroughMirror(device, minor)) {
+    return {
+      kind: 'bypassed',
+      message: `the volume's device leads past the mirror: ${device.table.map(({ target, args }) => `${target} ${args}`)}`,
+    };
+  }
+  return undefined;
+}
+
+/** Of a sync, what is not out of sync; of a verify, what it has passed. */
+export function progressOf({ sizeBytes }: Mirror, { replication, position, outOfSyncKib }: MirrorState): SyncProgress {
+  const leftBytes = (replication === 'VerifyS' ? (position?.leftKib ?? 0) : outOfSyncKib) * 1024;
+  return {
+    totalBytes: sizeBytes,
+    syncedBytes: Math.max(0, sizeBytes - leftBytes),
+    outOfSyncBytes: outOfSyncKib * 1024,
+    bytesPerSecond: (position?.kibPerSecond ?? 0) * 1024,
+  };
+}
+
+export function describe(state: MirrorState | undefined): string {
+  if (!state) return 'no such mirror in the kernel';
+  return `${state.connection} ${state.replication}, disks ${state.disk}/${state.peerDisk}, ${state.outOfSyncKib} KiB out of sync`;
+}

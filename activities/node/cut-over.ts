@@ -1,0 +1,100 @@
+/** From the point of no return on: the mark, the end of the mirror, the end of the source. From here a migration only goes forward. */
+import type { Mirror } from '../../core/contracts/migration.ts';
+import { Tag } from '../../core/contracts/names.ts';
+import type { MirrorRole } from '../../core/contracts/node-activities.ts';
+import { removeDevice } from '../../system/device-mapper/change-device.ts';
+import { activateLogicalVolume, changeLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
+import { describe, isInSync } from './await-sync.ts';
+import type { NodeDependencies } from './dependencies.ts';
+import { asVolumeInUse } from './detach.ts';
+import { failure } from './failure.ts';
+import { settleDevice } from './insertion.ts';
+import { act, cutOverBy, lookAround, type MirrorStep, type NodeVolume } from './mirror-step.ts';
+import { tag } from './mirror-tags.ts';
+import { requirePermission } from './permission.ts';
+
+/** The node itself sees that the copy is whole and that nobody can write to the source any more. @throws MirrorNotReady, LogicalVolumeMissing */
+export function markCutOver(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {
+  return act(deps, mirror, role, async (step) => {
+    await requirePermission(deps, mirror, { role, phases: ['CuttingOver'] });
+    const found = await lookAround(step);
+    const { logicalVolume, resource, device } = found;
+    const { uid, volume } = mirror.migration;
+    if (cutOverBy(found) === uid) return;
+    if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${volume} does not exist on the ${role}`);
+    if (!resource?.state || !isInSync(resource.state)) {
+      throw failure('MirrorNotReady', `the mirror is not whole on the ${role}: ${describe(resource?.state)}`);
+    }
+    if (role === 'source' && device) throw failure('MirrorNotReady', `${device.name} exists: the source is not closed`);
+    // Not by a reboot either is the source's plain device to come back.
+    await changeLogicalVolume(step.host, logicalVolume, {
+      addTags: [tag(Tag.cutOver, uid)],
+      ...(role === 'source' && { autoactivation: false as const }),
+    });
+  });
+}
+
+export function dissolveMirror(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {
+  return act(deps, mirror, role, async (step) => {
+    await requirePermission(deps, mirror, { role, phases: ['CuttingOver'], pointOfNoReturn: true });
+    const found = await settleDevice(step, await lookAround(step));
+    if (found.logicalVolume) requireCutOver(step, found);
+    if (role === 'source') await dissolveSource(step, found);
+    else await dissolveTarget(step, found);
+    await removeMetadataVolume(step, found);
+  });
+}
+
+/** The device is gone where all went well; somebody may have activated the volume since, or a reboot before its mark. */
+async function dissolveSource({ host, drbd, names }: MirrorStep, { device, back, resource }: NodeVolume): Promise<void> {
+  if (device) await removeDevice(host, device.name).catch(asVolumeInUse);
+  if (resource) await drbd.down(resource.resource);
+  if (back) await removeDevice(host, names.backDevice).catch(asVolumeInUse);
+}
+
+async function dissolveTarget({ host, drbd, mirror }: MirrorStep, { logicalVolume, device, resource }: NodeVolume): Promise<void> {
+  if (!logicalVolume)
+    throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${mirror.migration.volume} does not exist on the target`);
+  const disk = resource?.state?.disk;
+  if (disk && disk !== 'UpToDate' && disk !== 'Diskless') throw failure('MirrorNotReady', `the target's disk is ${disk}`);
+  if (resource) await drbd.down(resource.resource);
+  if (!device) await activateLogicalVolume(host, logicalVolume);
+}
+
+/** Of this migration only. Last of all: its tags name what there is to take down. */
+export async function removeMetadataVolume({ host, mirror }: MirrorStep, { metadata }: NodeVolume): Promise<void> {
+  const { uid } = mirror.migration;
+  if (metadata?.tags.migrationUid !== uid) return;
+  await removeLogicalVolume(host, { volumeGroup: mirror.pool, uuid: metadata.volume.uuid, tag: tag(Tag.migration, uid) });
+}
+
+export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {
+  return act(deps, mirror, 'source', async (step) => {
+    await requirePermission(deps, mirror, { role: 'source', phases: ['RemovingSource'], pointOfNoReturn: true });
+    const found = await lookAround(step);
+    if (!found.logicalVolume) return;
+    requireCutOver(step, found);
+    if (found.resource || found.back) throw failure('MirrorNotReady', 'the mirror is still up on the source');
+    if (found.device && found.device.openCount > 0) throw failure('VolumeInUse', `${found.device.name} is open`);
+    const { uuid } = found.logicalVolume;
+    await removeLogicalVolume(step.host, { volumeGroup: mirror.pool, uuid, tag: tag(Tag.cutOver, mirror.migration.uid) });
+  });
+}
+
+export function releaseTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
+  return act(deps, mirror, 'target', async (step) => {
+    const { logicalVolume } = await lookAround(step);
+    const { uid, volume } = mirror.migration;
+    if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${volume} does not exist on the target`);
+    const ours = [tag(Tag.migration, uid), tag(Tag.cutOver, uid)];
+    await changeLogicalVolume(step.host, logicalVolume, { removeTags: logicalVolume.tags.filter((candidate) => ours.includes(candidate)) });
+  });
+}
+
+/** @throws NotPermitted */
+function requireCutOver({ mirror }: MirrorStep, found: NodeVolume): void {
+  const { uid, volume } = mirror.migration;
+  if (cutOverBy(found) !== uid) {
+    throw failure('NotPermitted', `volume ${volume} does not carry the mark that migration ${uid} has passed its point of no return`);
+  }
+}

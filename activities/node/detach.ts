@@ -1,0 +1,65 @@
+/** The source before it is given up: what its counters say, and the removal of its device, after which nobody can write. */
+import type { Mirror } from '../../core/contracts/migration.ts';
+import { Tag } from '../../core/contracts/names.ts';
+import type { DetachFacts } from '../../core/contracts/node-activities.ts';
+import { readBlockStatistics } from '../../system/block-device.ts';
+import { DeviceInUseError, removeDevice } from '../../system/device-mapper/change-device.ts';
+import { mirrorDeviceNumber } from '../../system/drbd/mirror-driver.ts';
+import { changeLogicalVolume } from '../../system/lvm/logical-volume.ts';
+import { isInSync } from './await-sync.ts';
+import type { NodeDependencies } from './dependencies.ts';
+import { failure } from './failure.ts';
+import { settleDevice } from './insertion.ts';
+import { act, leadsThroughMirror, lookAround, type MirrorStep, type NodeVolume, openStep, requireMetadata } from './mirror-step.ts';
+import { tagsOf, volumeAtCloseTag } from './mirror-tags.ts';
+import { requirePermission } from './permission.ts';
+
+export async function observeDetach(deps: NodeDependencies, mirror: Mirror): Promise<DetachFacts> {
+  const step = await openStep(deps, mirror, 'source');
+  return detachFacts(step, await lookAround(step));
+}
+
+export function closeSource(deps: NodeDependencies, mirror: Mirror): Promise<DetachFacts> {
+  return act(deps, mirror, 'source', async (step) => {
+    await requirePermission(deps, mirror, { role: 'source', phases: ['CuttingOver'] });
+    const found = await settleDevice(step, await lookAround(step));
+    if (!found.device) return detachFacts(step, found);
+    const facts = await detachFacts(step, found);
+    if (!facts.inserted) throw failure('MirrorBypassed', `${found.device.name} does not lead through the mirror`);
+    if (facts.open) throw failure('VolumeInUse', `${found.device.name} is open (${found.device.openCount})`);
+    await keepCounters(step, found, facts);
+    await removeDevice(step.host, found.device.name).catch(asVolumeInUse);
+    return facts;
+  });
+}
+
+/** The device's counters go with the device; a repeat of the step after a crash must still be able to answer. */
+async function keepCounters(step: MirrorStep, found: NodeVolume, { volume }: DetachFacts): Promise<void> {
+  const metadataVolume = requireMetadata(step, found).volume;
+  const [outdated, current] = [tagsOf(metadataVolume.tags, Tag.volumeAtClose), volumeAtCloseTag(volume)];
+  if (outdated.length === 1 && outdated[0] === current) return;
+  await changeLogicalVolume(step.host, metadataVolume, { removeTags: outdated, addTags: [current] });
+}
+
+/** @throws MirrorNotReady where there is no mirror that was inserted, or the volume lost its device to somebody else. */
+async function detachFacts(step: MirrorStep, found: NodeVolume): Promise<DetachFacts> {
+  const { device, resource } = found;
+  const { tags } = requireMetadata(step, found);
+  if (!resource?.state || !tags.writeBase)
+    throw failure('MirrorNotReady', `the volume ${step.mirror.migration.volume} has no mirror in place`);
+  const volume = device ? await readBlockStatistics(step.host, device.number) : tags.volumeAtClose;
+  if (!volume) throw failure('MirrorNotReady', `the device ${step.names.device} was removed by somebody else, with its write counters`);
+  return {
+    inserted: device !== undefined && leadsThroughMirror(device, resource.minor),
+    open: (device?.openCount ?? 0) > 0,
+    connectedUpToDate: isInSync({ ...resource.state, outOfSyncKib: 0 }),
+    outOfSyncBytes: resource.state.outOfSyncKib * 1024,
+    volume,
+    mirror: await readBlockStatistics(step.host, mirrorDeviceNumber(tags.minor)),
+    base: tags.writeBase,
+  };
+}
+
+export function asVolumeInUse(error: unknown): never {
+  throw error instanceof DeviceInUseError ? failure('VolumeInUse', error.message, error) : error;
+}

@@ -1,0 +1,53 @@
+/** What stands on this node for one volume: for a workflow that looks before it decides. */
+import { Tag } from '../../core/contracts/names.ts';
+import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
+import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
+import type { Host } from '../../system/host.ts';
+import { listSegments, listVolumeGroups } from '../../system/lvm/report.ts';
+import type { NodeDependencies } from './dependencies.ts';
+import { mirrorNames } from './mirror-names.ts';
+import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, openDriver } from './mirror-step.ts';
+import { tagValue } from './mirror-tags.ts';
+
+export async function observeVolume(
+  { host }: NodeDependencies,
+  { volume, pool }: { readonly volume: string; readonly pool: string },
+): Promise<NodeVolumeFacts> {
+  const volumeGroups = await listVolumeGroups(host);
+  if (!volumeGroups.some(({ name }) => name === pool)) return { volumeGroupFound: false };
+  const found = await observeNodeVolume({ host, drbd: await openDriver(host), names: mirrorNames(pool, volume) }, pool, volume);
+  const logicalVolume = await describeLogicalVolume(host, found);
+  const mirror = describeMirror(found);
+  return { volumeGroupFound: true, ...(logicalVolume && { logicalVolume }), ...(mirror && { mirror }) };
+}
+
+async function describeLogicalVolume(host: Host, found: NodeVolume): Promise<NodeVolumeFacts['logicalVolume']> {
+  const { logicalVolume, device, back } = found;
+  if (!logicalVolume) return undefined;
+  const segments = await listSegments(host, logicalVolume.volumeGroup);
+  const types = segments.filter((segment) => segment.logicalVolume === logicalVolume.name).map(({ type }) => type);
+  const readable = device ?? back;
+  const migrationUid = tagValue(logicalVolume.tags, Tag.migration);
+  const cutOverBy = tagValue(logicalVolume.tags, Tag.cutOver);
+  return {
+    sizeBytes: logicalVolume.sizeBytes,
+    segmentTypes: [...new Set(types)],
+    hasSnapshots: found.hasSnapshots,
+    active: device !== undefined,
+    open: (device?.openCount ?? 0) > 0,
+    // An inactive volume has no device to ask; nothing is decided by its block size before it is active.
+    logicalBlockSizeBytes: readable ? await readLogicalBlockSizeBytes(host, readable.number) : 0,
+    ...(migrationUid !== undefined && { migrationUid }),
+    ...(cutOverBy !== undefined && { cutOverBy }),
+  };
+}
+
+function describeMirror({ metadata, resource, device }: NodeVolume): NodeVolumeFacts['mirror'] {
+  if (!metadata) return undefined;
+  return {
+    migrationUid: metadata.tags.migrationUid,
+    pairing: metadata.tags.pairing,
+    attached: isAttached(resource),
+    inserted: device !== undefined && leadsThroughMirror(device, resource?.minor),
+  };
+}

@@ -1,0 +1,43 @@
+/**
+ * What arrives from Temporal is parsed before any of it becomes part of a command, a path or a tag. Strict patterns: lvm(8) for volumes and volume
+ * groups, and a uuid where Kubernetes gives one.
+ */
+import { z } from 'zod';
+import type { Mirror } from '../../core/contracts/migration.ts';
+import { ipv4Schema, nodeNameSchema, volumeGroupNameSchema, volumeNameSchema } from '../../core/contracts/objects/meta.ts';
+
+const portSchema = z.int().min(1).max(65_535);
+const minorSchema = z
+  .int()
+  .min(0)
+  .max(2 ** 20 - 1);
+/** Leaves room for the suffixes of names made from it, within LVM's and the device mapper's 127 characters. */
+const mirroredVolumeNameSchema = volumeNameSchema.max(100);
+
+/** RFC 1123, as Kubernetes has it for the names of objects. */
+const objectNameSchema = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/);
+
+const mirrorEndSchema = z.object({ node: nodeNameSchema, storageAddress: ipv4Schema });
+
+const mirrorSchema = z.object({
+  migration: z.object({ name: objectNameSchema, uid: z.uuid(), volume: mirroredVolumeNameSchema }),
+  pool: volumeGroupNameSchema,
+  sizeBytes: z.int().positive(),
+  source: mirrorEndSchema,
+  target: mirrorEndSchema,
+  pairing: z.int().nonnegative(),
+}) satisfies z.ZodType<Mirror>;
+
+const endpointSchema = z.object({ port: portSchema, minor: minorSchema, logicalBlockSizeBytes: z.int().positive() });
+const roleSchema = z.enum(['source', 'target']);
+
+export const requestSchemas = {
+  volume: z.object({ volume: volumeNameSchema, pool: volumeGroupNameSchema }),
+  mirror: z.object({ mirror: mirrorSchema }),
+  mirrorAndRole: z.object({ mirror: mirrorSchema, role: roleSchema }),
+  targetMirror: z.object({ mirror: mirrorSchema, sourceEndpoint: endpointSchema }),
+  sourceMirror: z.object({ mirror: mirrorSchema, targetEndpoint: endpointSchema }),
+};

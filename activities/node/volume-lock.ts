@@ -1,0 +1,48 @@
+/**
+ * One step at a time on a volume, and none of an attempt that a later one has overtaken.
+ *
+ * The lock keeps two steps apart, also where one is a program that a killed agent left behind. The token beside it is the newest attempt that has
+ * acted: Temporal may run an attempt anew while the old one, cut off, still waits for its turn here.
+ */
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { withFileLock } from '../../system/file-lock.ts';
+import type { Host } from '../../system/host.ts';
+import type { NodeDependencies } from './dependencies.ts';
+import { failure } from './failure.ts';
+
+/** Longer than a step before this one may take, shorter than an activity's time limit: the attempt shall say what it waited for. */
+const LOCK_TIMEOUT_SECONDS = 30;
+
+/** Runs a step that acts on a volume. The host it is given hands the lock to every program it runs. @throws StaleActivity, LockTimeoutError */
+export async function actOnVolume<T>(deps: NodeDependencies, volume: string, task: (host: Host) => Promise<T>): Promise<T> {
+  const { scheduledAt } = deps.attempt();
+  const path = join(deps.stateDirectory, 'locks', volume);
+  return withFileLock(deps.host.run, { path, timeoutSeconds: LOCK_TIMEOUT_SECONDS }, async (run) => {
+    await admit(join(deps.stateDirectory, 'tokens'), volume, scheduledAt);
+    return task({ ...deps.host, run });
+  });
+}
+
+/** Choosing a port and a minor is one step of the whole node. */
+export async function allocateOnNode<T>(deps: NodeDependencies, host: Host, task: (host: Host) => Promise<T>): Promise<T> {
+  const path = join(deps.stateDirectory, 'allocation.lock');
+  return withFileLock(host.run, { path, timeoutSeconds: LOCK_TIMEOUT_SECONDS }, (run) => task({ ...host, run }));
+}
+
+async function admit(directory: string, volume: string, scheduledAt: number): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const path = join(directory, volume);
+  const newest = Number(await readFile(path, 'utf8').catch(ignoreMissing));
+  if (scheduledAt < newest) {
+    throw failure('StaleActivity', `a later attempt has acted on ${volume} (${newest}, this one was scheduled at ${scheduledAt})`);
+  }
+  if (scheduledAt === newest) return;
+  await writeFile(`${path}.new`, String(scheduledAt));
+  await rename(`${path}.new`, path);
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return '0';
+  throw error;
+}
