@@ -1,0 +1,73 @@
+/**
+ * A node's agent: its two task queues, the report on its storage, and the Lease that says it is there.
+ *
+ *   control  short steps, let end when the agent is told to stop
+ *   sync     waits of minutes to hours, which hold nothing: given up at once, and taken up again by the next agent
+ */
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { AgentConfiguration } from '../../core/contracts/configuration.ts';
+import { agentLease, controlTaskQueue, syncTaskQueue } from '../../core/contracts/names.ts';
+import { LeaseHeartbeat } from '../../system/kube/lease.ts';
+import { activityInterceptor } from '../activity-interceptor.ts';
+import { faultPoints } from '../faults.ts';
+import type { Logger } from '../logging.ts';
+import { openKube } from '../process.ts';
+import { runUntilStopped, untilAborted } from '../stopping.ts';
+import { waitUntil } from '../wait.ts';
+import { agentActivities, checkClusterKey } from './activities.ts';
+import { ProgressReporter } from './progress-reporter.ts';
+
+export interface AgentOptions {
+  readonly configuration: AgentConfiguration;
+  readonly logger: Logger;
+  /** Ends the agent. Mirrors stay as they are in the kernel. */
+  readonly signal: AbortSignal;
+}
+
+const CONTROL_SLOTS = 4;
+/** A wait costs nothing; how many volumes sync at once is the workflows' to decide. */
+const SYNC_SLOTS = 100;
+/** Within Kubernetes' 30 s between SIGTERM and SIGKILL. */
+const CONTROL_GRACE = '15s';
+
+/** Runs until the signal ends it. @throws where a worker ends by itself, and {ConfigurationError} before anything is begun. */
+export function runAgent({ configuration, logger, signal }: AgentOptions): Promise<void> {
+  return runUntilStopped(signal, async (closeAtEnd) => {
+    await checkClusterKey(configuration);
+    const { nodeName, namespace, temporalAddress, temporalNamespace } = configuration;
+    const kube = openKube(configuration.kubeconfig, 'rehome-agent');
+    closeAtEnd(() => kube.close());
+
+    const connect = () => NativeConnection.connect({ address: temporalAddress });
+    const connection = await waitUntil(`Temporal at ${temporalAddress}`, connect, { logger, signal });
+    closeAtEnd(() => connection.close());
+    const common = {
+      connection,
+      namespace: temporalNamespace,
+      activities: agentActivities(configuration, kube, new ProgressReporter(kube, logger)),
+      interceptors: { activity: [activityInterceptor(logger, faultPoints(configuration.faults))] },
+      // A frontend allows 1200 long polls in all; each agent has two queues.
+      maxConcurrentActivityTaskPolls: 1,
+    } satisfies Partial<WorkerOptions>;
+    const createWorker = (options: Pick<WorkerOptions, 'taskQueue' | 'maxConcurrentActivityTaskExecutions' | 'shutdownGraceTime'>) =>
+      waitUntil(`Temporal's namespace ${temporalNamespace}`, () => Worker.create({ ...common, ...options }), { logger, signal });
+    const control = {
+      taskQueue: controlTaskQueue(nodeName),
+      maxConcurrentActivityTaskExecutions: CONTROL_SLOTS,
+      shutdownGraceTime: CONTROL_GRACE,
+    };
+    const sync = { taskQueue: syncTaskQueue(nodeName), maxConcurrentActivityTaskExecutions: SYNC_SLOTS };
+    const workers = [await createWorker(control), await createWorker(sync)];
+
+    const heartbeat = new LeaseHeartbeat({
+      client: kube,
+      lease: { namespace, name: agentLease(nodeName) },
+      identity: nodeName,
+      onError: (error) => logger.warn({ error }, 'the Lease could not be renewed, tried again'),
+    });
+    closeAtEnd(() => heartbeat.stop());
+    heartbeat.start();
+    logger.info('agent runs');
+    await Promise.all(workers.map((worker) => worker.runUntil(untilAborted(signal))));
+  });
+}

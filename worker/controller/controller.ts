@@ -1,0 +1,162 @@
+/**
+ * The controller: watchers, the workflow worker with the cluster activities, and, while it leads, triggers and reconcilers.
+ *
+ * Any number may run. All of them keep stores and run workflows; the holder of Lease `rehome-controller` acts on triggers too.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { Client } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { createClusterActivities } from '../../activities/cluster/index.ts';
+import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
+import type { ControllerConfiguration } from '../../core/contracts/configuration.ts';
+import { CONTROLLER_LEASE } from '../../core/contracts/names.ts';
+import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
+import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
+import type { KubeClient } from '../../system/kube/client.ts';
+import { EventRecorder } from '../../system/kube/events.ts';
+import { LeaderElection } from '../../system/kube/leader-election.ts';
+import { NodeDrainTrigger } from '../../triggers/node-drain.ts';
+import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
+import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
+import { activityInterceptor } from '../activity-interceptor.ts';
+import { faultPoints } from '../faults.ts';
+import type { Logger } from '../logging.ts';
+import { openKube, RefusalError } from '../process.ts';
+import { type Close, runUntilStopped, untilAborted } from '../stopping.ts';
+import { waitUntil } from '../wait.ts';
+import { HwameistorWatch, refuseBesideHwameistor } from './hwameistor.ts';
+import { type LeaderTask, LeaderTasks } from './leader-tasks.ts';
+import { ensureSearchAttributes } from './search-attributes.ts';
+import { ClusterWatchers } from './watchers.ts';
+
+export interface ControllerOptions {
+  readonly configuration: ControllerConfiguration;
+  readonly logger: Logger;
+  /** File with all workflows, made by worker/build.ts. */
+  readonly workflowBundle: string;
+  /** Ends the controller: what runs is let end, within the grace period. */
+  readonly signal: AbortSignal;
+}
+
+/** Within Kubernetes' 30 s between SIGTERM and SIGKILL: activities get the first, and are cancelled then. */
+const SHUTDOWN_GRACE = '10s';
+const SHUTDOWN_FORCE = '20s';
+/** More than migrations live at once: a cache that is smaller replays their histories again and again, which costs more memory than it saves. */
+const CACHED_WORKFLOWS = 500;
+const FIRST_LISTS_SECONDS = 10;
+
+/** Runs until the signal ends it. @throws {RefusalError} beside a live HwameiStor, before anything is done; and where the worker ends by itself. */
+export function runController(options: ControllerOptions): Promise<void> {
+  return runUntilStopped(options.signal, (closeAtEnd) => run(options, closeAtEnd));
+}
+
+async function run(
+  { configuration, logger, workflowBundle, signal }: ControllerOptions,
+  closeAtEnd: (close: Close) => void,
+): Promise<void> {
+  const { namespace, temporalAddress, temporalNamespace } = configuration;
+  const wait = { logger, signal };
+
+  const kube = openKube(configuration.kubeconfig, 'rehome-controller');
+  closeAtEnd(() => kube.close());
+  await waitUntil('the API server', () => refuseBesideHwameistor(kube), { ...wait, isFinal: (error) => error instanceof RefusalError });
+
+  const connection = await waitUntil(`Temporal at ${temporalAddress}`, () => NativeConnection.connect({ address: temporalAddress }), wait);
+  closeAtEnd(() => connection.close());
+  await waitUntil(
+    `search attributes of Temporal's namespace ${temporalNamespace}`,
+    () => ensureSearchAttributes(connection, temporalNamespace),
+    wait,
+  );
+  const client = new Client({ connection, namespace: temporalNamespace });
+
+  const watchers = new ClusterWatchers({ kube, namespace, logger });
+  watchers.start();
+  closeAtEnd(() => watchers.stop());
+  await waitUntil("the API server's objects", () => watchers.waitForSync(FIRST_LISTS_SECONDS), wait);
+
+  const parts = { configuration, logger, kube, client, watchers };
+  const activities = clusterActivities(parts);
+  const worker = await Worker.create({
+    connection,
+    namespace: temporalNamespace,
+    taskQueue: configuration.taskQueue,
+    workflowBundle: { codePath: workflowBundle },
+    activities,
+    interceptors: { activity: [activityInterceptor(logger, faultPoints(configuration.faults))] },
+    maxCachedWorkflows: CACHED_WORKFLOWS,
+    shutdownGraceTime: SHUTDOWN_GRACE,
+    shutdownForceTime: SHUTDOWN_FORCE,
+  });
+
+  const tasks = new LeaderTasks(() => createLeaderTasks(parts, activities), logger);
+  const hwameistor = new HwameistorWatch({ kube, logger, onChange: (isLive) => tasks.setHwameistorIsLive(isLive) });
+  const election = new LeaderElection({
+    client: kube,
+    lease: { namespace, name: CONTROLLER_LEASE },
+    identity: `${hostname()}_${randomUUID()}`,
+    onAcquired: () => tasks.setLeads(true),
+    onLost: (reason) => {
+      logger.warn({ reason }, 'leads no more');
+      tasks.setLeads(false);
+    },
+    onError: (error) => logger.warn({ error }, 'leader election: attempt failed, tried again'),
+  });
+  const leave = async (): Promise<void> => {
+    await election.stop();
+    await hwameistor.stop();
+    await tasks.stop();
+  };
+  closeAtEnd(leave);
+  hwameistor.start();
+  election.start();
+  logger.info({ taskQueue: configuration.taskQueue }, 'controller runs');
+  // Another one may lead while the worker here lets its activities end.
+  await worker.runUntil(untilAborted(signal).then(leave));
+}
+
+interface Parts {
+  readonly configuration: ControllerConfiguration;
+  readonly logger: Logger;
+  readonly kube: KubeClient;
+  readonly client: Client;
+  readonly watchers: ClusterWatchers;
+}
+
+function clusterActivities({ configuration, logger, kube, client, watchers }: Parts): ClusterActivities {
+  const { namespace, hashCheck, taskQueue, faults } = configuration;
+  return createClusterActivities({
+    kube,
+    stores: watchers.stores,
+    events: new EventRecorder({
+      client: kube,
+      reportingController: 'rehome.io/controller',
+      reportingInstance: hostname(),
+      onError: (error) => logger.warn({ error }, 'an Event could not be told'),
+    }),
+    workflows: createMigrationWorkflows(client, taskQueue),
+    now: () => new Date(),
+    namespace,
+    hashCheck,
+    logger,
+    reachFaultPoint: faultPoints(faults),
+  });
+}
+
+function createLeaderTasks({ configuration, logger, kube, client, watchers }: Parts, activities: ClusterActivities): readonly LeaderTask[] {
+  const { namespace, taskQueue } = configuration;
+  const { stores } = watchers;
+  const signals = createWorkflowSignals(client, taskQueue);
+  const workflows = createMigrationWorkflows(client, taskQueue);
+  const { findMigration } = activities;
+  const now = () => new Date();
+  return [
+    new NodeDrainTrigger({ stores, changes: watchers, signals, releaseHolds: (node) => activities.releaseHolds({ node }), logger }),
+    new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, findMigration, logger }),
+    new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, now, logger }),
+    new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
+  ];
+}
