@@ -50,7 +50,7 @@ async function detachFacts(step: MirrorStep, found: NodeVolume): Promise<DetachF
   const volume = device ? await readBlockStatistics(step.host, device.number) : tags.volumeAtClose;
   if (!volume) throw failure('MirrorNotReady', `the device ${step.names.device} was removed by somebody else, with its write counters`);
   return {
-    inserted: device !== undefined && leadsThroughMirror(device, resource.minor),
+    inserted: !device || leadsThroughMirror(device, resource.minor),
     open: (device?.openCount ?? 0) > 0,
     connectedUpToDate: isInSync({ ...resource.state, outOfSyncKib: 0 }),
     outOfSyncBytes: resource.state.outOfSyncKib * 1024,

@@ -62,6 +62,7 @@ export interface VerifyReport {
 
 /** Facts for the pure detach test: is everything that was written to the volume in the mirror? */
 export interface DetachFacts {
+  /** The volume's device leads through the mirror, or closeSource has removed it. */
   readonly inserted: boolean;
   readonly open: boolean;
   readonly connectedUpToDate: boolean;

@@ -1,0 +1,291 @@
+/** A node in memory behind `Host`: LVM, the device mapper and DRBD as far as the activities use them, and a crash at any command. */
+import { CommandError, type Run } from '../../../../system/command.ts';
+import { logicalVolumeDeviceName } from '../../../../system/device-mapper/devices.ts';
+import type { Host } from '../../../../system/host.ts';
+import { drbdmeta, drbdsetup, type FakeMetadata, type FakeResource, outOfSyncKib, peerOf, replicationOf } from './fake-drbd.ts';
+
+export const POOL = 'LocalStorage_PoolHDD';
+
+interface FakeVolume {
+  readonly uuid: string;
+  readonly sizeBytes: number;
+  tags: string[];
+  content: string;
+  autoactivation: boolean;
+}
+
+interface FakeDevice {
+  readonly minor: number;
+  table: string;
+  loaded?: string | undefined;
+  suspended: boolean;
+  open: number;
+  writtenSectors: number;
+}
+
+/** The agent dies: nothing of the step runs any further. */
+export class Crash extends Error {}
+export type CrashPoint = { readonly command: number; readonly moment: 'before' | 'after' | 'amidst' };
+
+class Refusal extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number, stderr: string) {
+    super(stderr);
+    this.exitCode = exitCode;
+  }
+}
+/** The program ends with this exit code. */
+export function refuse(exitCode: number, stderr: string): never {
+  throw new Refusal(exitCode, stderr);
+}
+
+export class FakeNode {
+  readonly name: string;
+  readonly network: FakeNode[];
+  readonly volumes = new Map<string, FakeVolume>();
+  readonly devices = new Map<string, FakeDevice>();
+  readonly resources = new Map<string, FakeResource>();
+  readonly metadata = new Map<string, FakeMetadata>();
+  readonly mirrorWrites = new Map<number, number>();
+  logicalBlockSizeBytes = 512;
+  freeBytes = 2 ** 30;
+  #created = 0;
+
+  constructor(name: string, network: FakeNode[]) {
+    this.name = name;
+    this.network = network;
+    network.push(this);
+  }
+
+  /** @param beforeCommand hears each command that changes something, and may crash the agent. */
+  host(beforeCommand: (commandLine: string, act: (moment: 'all' | 'half') => string) => string): Host {
+    const run: Run = async (program, args) => {
+      try {
+        const changes =
+          !['lvs', 'vgs', 'flock', 'blockdev'].includes(program) && !['info', 'table', 'events2', 'mknodes'].includes(args[0]!);
+        const act = (moment: 'all' | 'half') => this.#execute(program, args, moment);
+        const stdout = changes ? beforeCommand([program, ...args].join(' '), act) : act('all');
+        return { exitCode: 0, stdout, stderr: '' };
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        throw new CommandError({ program, args, stderr: error.message, ending: { exitCode: error.exitCode } });
+      }
+    };
+    return {
+      run,
+      readText: async (path) => this.#read(path),
+      writeText: async () => undefined,
+      hashFile: async (path) => this.volumes.get(this.volumeOfPath(path))!.content,
+    };
+  }
+
+  addVolume(name: string, sizeBytes: number, content: string): void {
+    this.#create(name, sizeBytes, [], content);
+  }
+
+  /** What an application does that has the volume's device: through the mirror, if it is in. */
+  write(volume: string, content: string): void {
+    const device = this.devices.get(logicalVolumeDeviceName(POOL, volume))!;
+    device.writtenSectors += 8;
+    this.volumes.get(volume)!.content = content;
+    const minor = /^0 \d+ linear 147:(\d+) 0$/.exec(device.table)?.[1];
+    const resource = [...this.resources.values()].find((candidate) => candidate.minor === Number(minor));
+    if (!resource) return;
+    this.mirrorWrites.set(Number(minor), (this.mirrorWrites.get(Number(minor)) ?? 0) + 8);
+    const peer = replicationOf(this, resource) === 'Connected' ? peerOf(this, resource) : undefined;
+    if (peer) this.network.find(({ resources }) => resources.get(peer.name) === peer)!.volumes.get(peer.volume!)!.content = content;
+    else resource.metadata!.outOfSyncKib += 4;
+  }
+
+  /** Everything that a person could see of the node, for comparison. */
+  snapshot(): unknown {
+    const volumes = [...this.volumes].map(([name, { tags, content, sizeBytes }]) => ({ name, tags: [...tags].sort(), content, sizeBytes }));
+    const devices = [...this.devices].map(([name, { table, suspended, loaded, open }]) => ({ name, table, suspended, loaded, open }));
+    const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
+    return { volumes: volumes.sort(byName), devices: devices.sort(byName), resources: [...this.resources.keys()].sort() };
+  }
+
+  volumeOfPath(path: string): string {
+    const device = path.replace('/dev/mapper/', '').replace(/_rehome_back$/, '');
+    const volume = [...this.volumes.keys()].find((name) => logicalVolumeDeviceName(POOL, name) === device);
+    if (volume === undefined) throw new Refusal(1, `${path}: no such file`);
+    return volume;
+  }
+
+  openPath(path: string, change: number): void {
+    this.devices.get(path.replace('/dev/mapper/', ''))!.open += change;
+  }
+
+  closeVolumeOf({ volume }: FakeResource): void {
+    const name = logicalVolumeDeviceName(POOL, volume!);
+    this.devices.get(this.devices.has(`${name}_rehome_back`) ? `${name}_rehome_back` : name)!.open -= 1;
+  }
+
+  isMinorHeld(minor: number | undefined): boolean {
+    return [...this.devices.values()].some(({ table }) => table.endsWith(` linear 147:${minor} 0`));
+  }
+
+  #execute(program: string, args: readonly string[], moment: 'all' | 'half'): string {
+    switch (program) {
+      case 'lvs':
+        return JSON.stringify({ report: [args.includes('--segments') ? { seg: this.#segments() } : { lv: this.#lvs() }] });
+      case 'vgs':
+        return JSON.stringify({ report: [{ vg: [{ vg_name: POOL, vg_size: '1', vg_free: '1', vg_extent_size: '1' }] }] });
+      case 'lvcreate':
+        return this.#lvcreate(args);
+      case 'lvchange':
+        return this.#lvchange(args);
+      case 'lvremove':
+        return this.#lvremove(args);
+      case 'dmsetup':
+        return this.#dmsetup(args);
+      case 'sh':
+        return this.#swap(args[2]!, moment);
+      case 'drbdsetup':
+        return drbdsetup(this, args);
+      case 'drbdmeta':
+        return drbdmeta(this, args[3]!, args[5]!);
+      default:
+        return '';
+    }
+  }
+
+  #lvs() {
+    return [...this.volumes].map(([name, volume]) => {
+      const device = this.devices.get(logicalVolumeDeviceName(POOL, name));
+      const active = { lv_active: device ? 'active' : '', lv_device_open: device?.open ? 'open' : '' };
+      const facts = { lv_uuid: volume.uuid, lv_size: String(volume.sizeBytes), lv_tags: volume.tags.join(','), lv_attr: '-wi-a-----' };
+      return { vg_name: POOL, lv_name: name, ...facts, ...active, pool_lv: '', origin: '' };
+    });
+  }
+
+  #segments() {
+    return [...this.volumes.keys()].map((name) => ({ vg_name: POOL, lv_name: name, segtype: 'linear', devices: '/dev/vda(0)' }));
+  }
+
+  #lvcreate(args: readonly string[]): string {
+    const [size, name] = [args[args.indexOf('-L') + 1]!, args[args.indexOf('-n') + 1]!];
+    const sizeBytes = Number.parseInt(size, 10);
+    if (this.volumes.has(name)) refuse(5, `Logical Volume "${name}" already exists`);
+    if (sizeBytes > this.freeBytes) refuse(5, `Volume group "${POOL}" has insufficient free space (1 extents): 2 required.`);
+    this.#create(name, sizeBytes, valuesOf(args, '--addtag'), 'zeroes');
+    return '';
+  }
+
+  #create(name: string, sizeBytes: number, tags: string[], content: string): void {
+    this.#created += 1;
+    this.volumes.set(name, { uuid: `uuid-${this.#created}`, sizeBytes, tags, content, autoactivation: true });
+    this.#activate(name);
+  }
+
+  #activate(name: string): void {
+    const device = logicalVolumeDeviceName(POOL, name);
+    const [minor, table] = [this.#created * 10, `0 ${this.volumes.get(name)!.sizeBytes / 512} linear 254:0 ${name.length}`];
+    if (!this.devices.has(device)) this.devices.set(device, { minor, table, suspended: false, open: 0, writtenSectors: 100 });
+  }
+
+  #lvchange(args: readonly string[]): string {
+    const name = args.at(-1)!.split('/')[1]!;
+    const volume = this.volumes.get(name)!;
+    volume.tags = [...new Set([...volume.tags.filter((tag) => !valuesOf(args, '--deltag').includes(tag)), ...valuesOf(args, '--addtag')])];
+    if (args.includes('--setautoactivation')) volume.autoactivation = false;
+    if (args.includes('-ay')) this.#activate(name);
+    return '';
+  }
+
+  #lvremove(args: readonly string[]): string {
+    const [, uuid, tag] = /^lv_uuid="(.*)" && lv_tags=\{"(.*)"\}$/.exec(args[2]!)!;
+    for (const [name, volume] of this.volumes) {
+      const device = logicalVolumeDeviceName(POOL, name);
+      if (volume.uuid !== uuid || !volume.tags.includes(tag!)) continue;
+      const backed = this.devices.has(`${device}_rehome_back`);
+      if (this.devices.get(device)?.open || backed) refuse(5, `Logical volume ${POOL}/${name} in use.`);
+      this.volumes.delete(name);
+      this.devices.delete(device);
+      this.metadata.delete(name);
+    }
+    return '';
+  }
+
+  #dmsetup(args: readonly string[]): string {
+    const [command, name = ''] = args;
+    const device = this.devices.get(name);
+    const table = args[args.indexOf('--table') + 1]!;
+    switch (command) {
+      case 'info':
+        return [...this.devices].map(([key, value]) => infoLine(key, value)).join('');
+      case 'table':
+        return [...this.devices].map(([key, value]) => `${key}: ${value.table}\n`).join('');
+      case 'create':
+        if (device) refuse(1, 'Device or resource busy');
+        this.#created += 1;
+        this.devices.set(name, { minor: this.#created * 10 + 1, table, suspended: false, open: 0, writtenSectors: 0 });
+        return '';
+      case 'load':
+        device!.loaded = table;
+        return '';
+      case 'clear':
+        device!.loaded = undefined;
+        return '';
+      case 'resume':
+        this.#resume(device!);
+        return '';
+      case 'remove':
+        if (device!.open > 0) refuse(1, 'device-mapper: remove ioctl failed: Device or resource busy');
+        this.devices.delete(name);
+        return '';
+      default:
+        return '';
+    }
+  }
+
+  #swap(name: string, moment: 'all' | 'half'): string {
+    const device = this.devices.get(name)!;
+    device.suspended = true;
+    if (moment === 'half') return '';
+    const minor = Number(/147:(\d+)/.exec(device.loaded ?? device.table)?.[1]);
+    const read = [statLine(device.writtenSectors), statLine(this.mirrorWrites.get(minor) ?? 0)].join('');
+    this.#resume(device);
+    return read;
+  }
+
+  #resume(device: FakeDevice): void {
+    if (device.loaded) device.table = device.loaded;
+    Object.assign(device, { loaded: undefined, suspended: false });
+  }
+
+  #read(path: string): string | undefined {
+    if (path === '/proc/drbd') return this.#procDrbd();
+    if (path.endsWith('usermode_helper')) return 'disabled\n';
+    const [, major, minor, attribute] = /^\/sys\/dev\/block\/(\d+):(\d+)\/(.*)$/.exec(path) ?? [];
+    if (attribute === undefined) return undefined;
+    if (attribute === 'queue/logical_block_size') return `${this.logicalBlockSizeBytes}\n`;
+    if (major === '147') {
+      const resource = [...this.resources.values()].find((candidate) => candidate.minor === Number(minor));
+      if (attribute === 'size') return `${this.volumes.get(resource?.volume ?? '')!.sizeBytes / 512}\n`;
+      return statLine(this.mirrorWrites.get(Number(minor)) ?? 0);
+    }
+    return statLine([...this.devices.values()].find((device) => device.minor === Number(minor))!.writtenSectors);
+  }
+
+  #procDrbd(): string {
+    const lines = [...this.resources.values()]
+      .filter(({ minor }) => minor !== undefined)
+      .map((resource) => {
+        if (!resource.metadata) return ` ${resource.minor}: cs:Unconfigured\n`;
+        const peer = resource.connection === 'Connected' ? peerOf(this, resource) : undefined;
+        const disks = `${resource.metadata.disk}/${peer ? (peer.metadata?.disk ?? 'Diskless') : 'DUnknown'}`;
+        const states = `cs:${replicationOf(this, resource)} ro:${resource.role}/${peer?.role ?? 'Unknown'} ds:${disks}`;
+        const counters = `    ns:0 nr:0 dw:0 dr:${resource.readKib} al:0 bm:0 lo:0 pe:0 ua:0 ap:0 ep:1 wo:f oos:${outOfSyncKib(this, resource)}`;
+        return ` ${resource.minor}: ${states} C r--${resource.paused ? 'u' : '-'}--\n${counters}\n`;
+      });
+    return `version: 8.4.11 (api:1/proto:86-101)\nsrcversion: F73C670A7EC572DB9CF3E5B\n\n${lines.join('\n')}`;
+  }
+}
+
+const valuesOf = (args: readonly string[], option: string): string[] => args.filter((_, index) => args[index - 1] === option);
+
+const infoLine = (name: string, { minor, open, suspended, loaded }: FakeDevice): string =>
+  `${name}|253|${minor}|${open}|1|${suspended ? 'Suspended' : 'Active'}|${loaded ? 'Both' : 'Live'}|\n`;
+
+const statLine = (writtenSectors: number): string => `1 0 0 0 1 0 ${writtenSectors} 0 0 0 0 0 0 0 0 0 0\n`;
