@@ -54,6 +54,11 @@ export class ApiClient {
     });
   }
 
+  get server(): { readonly host: string; readonly port: string } {
+    const { hostname, port } = new URL(this.#server);
+    return { host: hostname, port };
+  }
+
   /** @throws ApiError with the checks that fail. */
   async isReady(): Promise<boolean> {
     const { statusCode, body } = await request(`${this.#server}/readyz`, { dispatcher: this.#dispatcher });
