@@ -1,0 +1,89 @@
+/**
+ * What a node's eviction does next.
+ *
+ * Decided by level, not by edge: from how the node is now and what runs now, so that any number of changes in any order ends alike.
+ */
+import type { NodeEvictionFacts } from '../contracts/cluster-activities.ts';
+import type { MigrationEnded } from '../contracts/migration.ts';
+import type { EventReason } from '../contracts/reasons.ts';
+
+/** What one eviction remembers, because the objects may tell it a moment later. */
+export interface EvictionMemory {
+  /** Volumes whose migrations were started or joined, and whose end is not known. */
+  readonly following: readonly string[];
+  /** Moved away by a migration that has ended. */
+  readonly moved: readonly string[];
+  /** A person took the move back. */
+  readonly held: readonly string[];
+  /** A migration found nothing to do; tried again at the next change. */
+  readonly idle: readonly string[];
+  /** Something was started since the last report that the eviction has ended. */
+  readonly begun: boolean;
+}
+
+export const NOTHING_REMEMBERED: EvictionMemory = { following: [], moved: [], held: [], idle: [], begun: false };
+
+export interface EvictionPlan {
+  /** Migrations to start or to join. One that is joined looks at the world as it is joined. */
+  readonly start: readonly string[];
+  /** Migrations to be told to look again. */
+  readonly nudge: readonly string[];
+  /** An Event that is due. */
+  readonly report?: EventReason;
+  /** Nothing runs and nothing is to be started. */
+  readonly over: boolean;
+  /** Volumes that stay because a person said so. */
+  readonly held: readonly string[];
+}
+
+export function planEviction(facts: NodeEvictionFacts, memory: EvictionMemory): EvictionPlan {
+  const wanted = facts.exists && facts.cordoned && !facts.disabled;
+  const held = new Set([...facts.volumes.filter((volume) => volume.held).map(({ volume }) => volume), ...memory.held]);
+  const settled = new Set([...held, ...memory.moved, ...memory.idle]);
+  const toMove = wanted ? facts.volumes.map(({ volume }) => volume).filter((volume) => !settled.has(volume)) : [];
+  // Also when nothing is to move: a migration that was terminated half-way has to be taken back or brought to its end.
+  const underWay = facts.running
+    .map(({ volume }) => volume)
+    .filter((volume) => !memory.moved.includes(volume) && !memory.held.includes(volume));
+
+  const start = [...new Set([...toMove, ...underWay])].filter((volume) => !memory.following.includes(volume)).sort();
+  const over = start.length === 0 && memory.following.length === 0;
+  const report = reportDue({ wanted, over, starts: start.length > 0, begun: memory.begun });
+  return {
+    start,
+    nudge: wanted ? [] : [...memory.following].sort(),
+    ...(report && { report }),
+    over,
+    held: [...held].sort(),
+  };
+}
+
+function reportDue({ wanted, over, starts, begun }: Record<'wanted' | 'over' | 'starts' | 'begun', boolean>): EventReason | undefined {
+  if (over) return begun ? (wanted ? 'EvictionCompleted' : 'EvictionStopped') : undefined;
+  return wanted && starts && !begun ? 'EvictionStarted' : undefined;
+}
+
+/** What is remembered once a migration has ended. */
+export function rememberEnd(memory: EvictionMemory, node: string, ended: MigrationEnded): EvictionMemory {
+  const following = memory.following.filter((volume) => volume !== ended.volume);
+  const add = (volumes: readonly string[], when: boolean) => (when ? [...new Set([...volumes, ended.volume])] : volumes);
+  // It may have been a move to this node, joined while it ran: then this node's own is still to come.
+  const ours = ended.sourceNode === node;
+  return {
+    ...memory,
+    following,
+    moved: add(memory.moved, ours && ended.outcome === 'Completed'),
+    held: add(memory.held, ours && ended.outcome === 'Aborted' && ended.abortedByPerson),
+    idle: add(memory.idle, ended.outcome === 'NothingToMove'),
+  };
+}
+
+/** What is remembered after a look at the node: holds last until it is uncordoned, a move until the objects tell it too. */
+export function rememberLook(memory: EvictionMemory, facts: NodeEvictionFacts): EvictionMemory {
+  const listed = new Set([...facts.volumes, ...facts.running].map(({ volume }) => volume));
+  return {
+    ...memory,
+    moved: memory.moved.filter((volume) => listed.has(volume)),
+    held: facts.exists && !facts.cordoned ? [] : memory.held,
+  };
+}

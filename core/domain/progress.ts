@@ -1,0 +1,58 @@
+/** What a person reads in Temporal's Web UI of a migration or a node's eviction: markdown, made from what the workflow knows. */
+import type { NodeEvictionFacts } from '../contracts/cluster-activities.ts';
+import type { MigrationProgress } from '../contracts/migration.ts';
+
+export interface MigrationView extends MigrationProgress {
+  /** 0 to 100, of the sync or verify that runs. */
+  readonly percent?: number;
+  /** Why it was parked last, also when it goes on again. */
+  readonly lastFailure?: string;
+  readonly abortable: boolean;
+}
+
+export function describeMigration(view: MigrationView): string {
+  const { volume, sourceNode, targetNode, phase, percent, message, lastFailure, abortable } = view;
+  const lines = [
+    `**${inCell(volume)}** from **${sourceNode}** to ${targetNode ? `**${targetNode}**` : 'a node not chosen yet'}`,
+    '',
+    `- ${phase}${percent === undefined ? '' : `, ${percent} %`}: ${inCell(message)}`,
+    ...(lastFailure ? [`- last failure: ${inCell(lastFailure)}`] : []),
+    ...(phase === 'NeedsAttention' ? ['- signal `retry` goes on'] : []),
+    abortable
+      ? '- signal `abort` (or Request Cancellation) leaves the volume where it is'
+      : '- past the point of no return: it only goes forward',
+  ];
+  return lines.join('\n');
+}
+
+export interface EvictionView {
+  readonly node: string;
+  readonly facts: NodeEvictionFacts;
+  /** Held back by a person. */
+  readonly held: readonly string[];
+}
+
+export function describeEviction({ node, facts, held }: EvictionView): string {
+  const running = new Map(facts.running.map((migration) => [migration.volume, migration]));
+  const volumes = [...new Set([...facts.volumes.map(({ volume }) => volume), ...running.keys()])].sort();
+  const rows = volumes.map((volume) => {
+    const migration = running.get(volume);
+    const waits = held.includes(volume) ? 'held back by a person until the node is uncordoned' : 'not begun';
+    const percent = migration?.percent === undefined ? '' : `${migration.percent} %`;
+    return [volume, migration?.target ?? '', migration?.phase ?? '', percent, migration?.message ?? waits].map(inCell);
+  });
+  if (rows.length === 0) return `**${node}**: ${standing(facts)}; no volume is left`;
+  const table = [['volume', 'target', 'phase', 'done', 'what happens'], ['---', '---', '---', '---', '---'], ...rows];
+  return [`**${node}**: ${standing(facts)}`, '', ...table.map((cells) => `| ${cells.join(' | ')} |`)].join('\n');
+}
+
+function standing({ exists, cordoned, disabled }: NodeEvictionFacts): string {
+  if (!exists) return 'the node is gone';
+  if (!cordoned) return 'not cordoned, nothing is to move';
+  return disabled ? 'label hwameistor.io/eviction=disable keeps its volumes' : 'cordoned, its volumes move';
+}
+
+/** Messages of programs have line breaks, and bars would end the cell. */
+function inCell(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').trim();
+}

@@ -1,0 +1,3 @@
+/** Every workflow that a controller runs. */
+export { evictNode } from './evict-node.ts';
+export { migrateVolume } from './migrate-volume.ts';

@@ -1,0 +1,142 @@
+/**
+ * Moves one volume to another node. The workflow's id is the lock: at most one migration of a volume runs.
+ *
+ *   Observing -> Pending -> Reserving -> AwaitingDetach -> Preparing -> Syncing -> Verifying -> CuttingOver -> RemovingSource -> Completed
+ *
+ *   Observing          reads record and objects, and enters at the phase it finds: a run may follow one that was terminated, or be a reset
+ *   CuttingOver        -> AwaitingDetach (in use again) | Syncing (behind); after the point of no return only forward
+ *   any before it      -> Aborting -> Aborted, when a person or the world takes the wish back
+ *   any                -> AwaitingDetach, Preparing with a new pairing, when the source lost its mirror
+ *   any                -> NeedsAttention -> (retry) Observing | (abort) Aborting, when a step failed for good
+ */
+import {
+  CancellationScope,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  isCancellation,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { MigrateVolumeInput, MigrationEnded, MigrationOutcome } from '../core/contracts/migration.ts';
+import { failureOf } from './failure.ts';
+import { migrationEndedSignal, progressQuery } from './messages.ts';
+import { takeBack } from './migration/abort.ts';
+import { attend } from './migration/attend.ts';
+import { cutOver, removeSource } from './migration/cut-over.ts';
+import { prepare, synchronize } from './migration/mirror.ts';
+import { lookAtNodes, observe } from './migration/observe.ts';
+import { park } from './migration/park.ts';
+import { awaitDetach, reserve } from './migration/place.ts';
+import { introduce, progressOf } from './migration/report.ts';
+import { beginRun, type MigrationRun } from './migration/run.ts';
+import { AbortWished, isOutcome, type RunStage, type Stage } from './migration/stages.ts';
+import { pauseAfterSetback } from './migration/steps.ts';
+import { verify } from './migration/verify.ts';
+
+const STAGES: Readonly<Record<Stage, RunStage>> = {
+  Observing: observe,
+  Pending: lookAtNodes,
+  Reserving: reserve,
+  AwaitingDetach: awaitDetach,
+  Preparing: prepare,
+  Syncing: synchronize,
+  Verifying: verify,
+  CuttingOver: cutOver,
+  RemovingSource: removeSource,
+  Aborting: takeBack,
+};
+
+/** Never given up half-way: observing is short and has to say what there is to take back, and the others are what an abort may not undo. */
+const NOT_ABORTABLE: readonly Stage[] = ['Observing', 'Aborting', 'RemovingSource'];
+
+/** Errors after which a look at both nodes finds the way to go on, as often as this in a row. */
+const MIRROR_ERRORS: readonly string[] = ['MirrorNotReady', 'MirrorBypassed'];
+const MAXIMUM_SETBACKS = 6;
+
+/** @param followers of the run before, where the history became too long. */
+export async function migrateVolume(input: MigrateVolumeInput, followers: readonly string[] = []): Promise<MigrationEnded> {
+  const run = beginRun(input);
+  for (const follower of followers) run.inbox.followers.add(follower);
+  run.inbox.listen();
+  setHandler(progressQuery, () => progressOf(run));
+  introduce(run);
+  return CancellationScope.nonCancellable(async () => {
+    const outcome = await beside(
+      () => attend(run),
+      () => drive(run),
+    );
+    const { sourceNode, abortedByPerson } = run;
+    const ended = { volume: input.volume, sourceNode, outcome, abortedByPerson: outcome === 'Aborted' && abortedByPerson };
+    await tellFollowers(run, ended);
+    return ended;
+  });
+}
+
+async function drive(run: MigrationRun): Promise<MigrationOutcome> {
+  let next: Stage | MigrationOutcome = 'Observing';
+  while (!isOutcome(next)) {
+    // Between two stages nothing is under way, and the next run finds everything by looking.
+    if (workflowInfo().continueAsNewSuggested && !run.inbox.abort)
+      await continueAsNew<typeof migrateVolume>(run.input, [...run.inbox.followers]);
+    next = await runStage(run, next);
+  }
+  return next;
+}
+
+async function runStage(run: MigrationRun, stage: Stage): Promise<Stage | MigrationOutcome> {
+  try {
+    return await (NOT_ABORTABLE.includes(stage) ? STAGES[stage](run) : untilAborted(run, () => STAGES[stage](run)));
+  } catch (error) {
+    if (error instanceof AbortWished) return 'Aborting';
+    const failure = failureOf(error);
+    if (!failure) throw error;
+    if (!MIRROR_ERRORS.includes(failure.reason) || run.pointOfNoReturn || run.setbacks >= MAXIMUM_SETBACKS) return park(run, failure);
+    run.lastFailure = failure;
+    await pauseAfterSetback(run);
+    return 'Observing';
+  }
+}
+
+/** Gives the work up as soon as an abort is wanted, unless the point of no return was passed. @throws AbortWished */
+async function untilAborted<T>(run: MigrationRun, work: () => Promise<T>): Promise<T> {
+  const wished = () => run.inbox.abort !== undefined && !run.pointOfNoReturn;
+  if (wished()) throw new AbortWished();
+  let ended = false;
+  const scope = new CancellationScope();
+  const working = scope.run(work).finally(() => {
+    ended = true;
+  });
+  working.catch(() => undefined);
+  await condition(() => ended || wished());
+  if (!ended) scope.cancel();
+  try {
+    return await working;
+  } catch (error) {
+    if (isCancellation(error) && wished()) throw new AbortWished();
+    throw error;
+  }
+}
+
+/** Runs something without end for as long as the work takes. */
+async function beside<T>(companion: () => Promise<never>, work: () => Promise<T>): Promise<T> {
+  const scope = new CancellationScope();
+  const accompanying = scope.run(companion);
+  accompanying.catch(() => undefined);
+  try {
+    return await Promise.race([accompanying, work()]);
+  } finally {
+    scope.cancel();
+  }
+}
+
+/** Whoever asks to hear of the end while others are told hears of it too, as often as they ask. */
+async function tellFollowers({ inbox: { followers } }: MigrationRun, ended: MigrationEnded): Promise<void> {
+  for (const follower of followers) {
+    followers.delete(follower);
+    // One that is gone has nothing to be told.
+    await getExternalWorkflowHandle(follower)
+      .signal(migrationEndedSignal, ended)
+      .catch(() => undefined);
+  }
+}

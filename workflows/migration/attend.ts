@@ -1,0 +1,66 @@
+/**
+ * Looks at the objects while the phases do their work: is the move still wanted, is the agent there whose step is waited for, how far is the sync.
+ *
+ * A look follows every signal that something changed. Without one it follows at growing distances, so that a lost signal is made up for and hours of
+ * syncing leave a short history; a migration whose phases are quick sees its end before the first of them.
+ */
+import { condition } from '@temporalio/workflow';
+import type { Phase } from '../../core/contracts/phases.ts';
+import { onClusterQuickly } from '../activities.ts';
+import { failureOf } from '../failure.ts';
+import { reportObstacle, show } from './report.ts';
+import type { MigrationRun } from './run.ts';
+
+const FIRST_LOOK_MILLISECONDS = 20_000;
+const LONGEST_PAUSE_MILLISECONDS = 5 * 60_000;
+/** Where the phase itself waits for the world. */
+const WAITING_PAUSE_MILLISECONDS = 60_000;
+const WAITING_PHASES: readonly Phase[] = ['Reserving', 'AwaitingDetach'];
+
+export async function look(run: MigrationRun): Promise<void> {
+  const { input, sourceNode, ref } = run;
+  run.facts = await onClusterQuickly('look at the objects', (cluster) =>
+    cluster.observeVolume({ ...input, sourceNode, ...(ref && { ref }) }),
+  );
+  run.looks += 1;
+  if (run.facts.unwanted !== undefined && !run.pointOfNoReturn) {
+    run.inbox.wantAbort({ message: `no longer wanted: ${run.facts.unwanted}`, byPerson: false });
+  }
+  show(run);
+}
+
+/** Runs beside the phases until its scope is cancelled. */
+export async function attend(run: MigrationRun): Promise<never> {
+  let pause = FIRST_LOOK_MILLISECONDS;
+  for (let heard = run.inbox.news; ; ) {
+    const { phase } = run;
+    // A pause that was long for its phase is not for the next one.
+    const interrupted = () => run.inbox.news > heard || (pause > FIRST_LOOK_MILLISECONDS && run.phase !== phase);
+    const limit = pauseIn(phase, pause);
+    const elapsed = limit === undefined ? await condition(interrupted).then(() => false) : !(await condition(interrupted, limit));
+    const newsCame = run.inbox.news > heard;
+    heard = run.inbox.news;
+    pause = run.phase === phase ? Math.min(pause * 2, LONGEST_PAUSE_MILLISECONDS) : FIRST_LOOK_MILLISECONDS;
+    if (newsCame || (elapsed && run.phase === phase)) await lookAndTell(run);
+  }
+}
+
+/** undefined: without limit. What is parked waits for a person, and for news. */
+function pauseIn(phase: Phase, pause: number): number | undefined {
+  if (phase === 'NeedsAttention') return undefined;
+  return WAITING_PHASES.includes(phase) ? WAITING_PAUSE_MILLISECONDS : pause;
+}
+
+async function lookAndTell(run: MigrationRun): Promise<void> {
+  try {
+    await look(run);
+    const away = run.atWork.find((node) => run.facts?.agentAlive[node] === false);
+    await reportObstacle(run, away && `waits for the agent on ${away}`);
+  } catch (error) {
+    const failure = failureOf(error);
+    if (!failure) throw error;
+    // What it looks after goes on; the next look may succeed.
+    run.lastFailure = failure;
+    show(run);
+  }
+}

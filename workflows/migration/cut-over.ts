@@ -1,0 +1,149 @@
+/**
+ * The volume changes its node.
+ *
+ * Up to the point of no return the source can be given back, also after it was closed. From there the migration only goes forward, and each of its
+ * steps may be repeated: a new run begins with the first of them again.
+ */
+import type { Mirror } from '../../core/contracts/migration.ts';
+import type { MirrorRole } from '../../core/contracts/node-activities.ts';
+import { type DetachVerdict, judgeDetach } from '../../core/domain/detach.ts';
+import { onCluster } from '../activities.ts';
+import { failureOf, MigrationFailure } from '../failure.ts';
+import { look } from './attend.ts';
+import { beginAnew, reconnect } from './mirror.ts';
+import { report } from './report.ts';
+import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
+import { AbortWished, type RunStage, type Stage } from './stages.ts';
+import { control, pauseAfterSetback, sync } from './steps.ts';
+import { prove } from './verify.ts';
+
+export const cutOver: RunStage = async (run) => {
+  if (!run.pointOfNoReturn) {
+    const elsewhere = (await close(run)) ?? (run.verified ? undefined : await prove(run));
+    if (elsewhere) return elsewhere;
+    if (run.inbox.abort) throw new AbortWished();
+    // Before the attempt: from here on it may have been written.
+    run.pointOfNoReturn = true;
+  }
+  await writePointOfNoReturn(run);
+  await handOver(run);
+  return 'RemovingSource';
+};
+
+/** Takes the volume from its users for good; `run.verified` then says whether its copy is proven. @returns where to go on, if it cannot be. */
+async function close(run: MigrationRun): Promise<Stage | undefined> {
+  if (run.closed) {
+    // What the counters said when it was closed is not known any more.
+    run.verified = false;
+    await report(run, 'CuttingOver', 'verifies the closed volume');
+    return undefined;
+  }
+  await look(run);
+  if (requireFacts(run).heldBy.length > 0) return 'AwaitingDetach';
+  const mirror = requireMirror(run);
+  const { node } = mirror.source;
+  await report(run, 'CuttingOver', `takes the volume out of use on ${node}`, { event: 'Verified' });
+  const facts = await control(run, node, 'read the write counters', (agent) => agent.observeDetach({ mirror }));
+  const elsewhere = await whereElse(run, judgeDetach(facts));
+  if (elsewhere) return elsewhere;
+
+  const verdict = await closeSource(run, mirror);
+  if (verdict.kind === 'inUse') return whereElse(run, verdict);
+  run.closed = true;
+  if (verdict.kind !== 'proven') {
+    run.verified = false;
+    await report(run, 'CuttingOver', `${verdict.message}: verifies the closed volume`);
+  }
+  return undefined;
+}
+
+async function closeSource(run: MigrationRun, mirror: Mirror): Promise<DetachVerdict> {
+  const { node } = mirror.source;
+  try {
+    return judgeDetach(await control(run, node, `close the volume on ${node}`, (agent) => agent.closeSource({ mirror })));
+  } catch (error) {
+    const failure = failureOf(error);
+    if (failure?.reason !== 'VolumeInUse') throw error;
+    return { kind: 'inUse', message: failure.message };
+  }
+}
+
+/** Where a volume goes on that cannot be closed yet. Counters that differ are no obstacle: what they mean is found out once it is closed. */
+async function whereElse(run: MigrationRun, verdict: DetachVerdict): Promise<Stage | undefined> {
+  switch (verdict.kind) {
+    case 'proven':
+    case 'unproven':
+      return undefined;
+    case 'bypassed':
+      return beginAnew(run, verdict.message);
+    case 'behind':
+      return 'Syncing';
+    case 'inUse':
+      await report(run, 'AwaitingDetach', verdict.message);
+      await pauseAfterSetback(run);
+      return 'AwaitingDetach';
+  }
+}
+
+async function writePointOfNoReturn(run: MigrationRun): Promise<void> {
+  const mirror = requireMirror(run);
+  await report(run, 'CuttingOver', `gives the volume to ${mirror.target.node}`, { pointOfNoReturn: true, event: 'CuttingOver' });
+  const mark = (role: MirrorRole) =>
+    control(run, mirror[role].node, `mark the point of no return on ${mirror[role].node}`, (agent) => agent.markCutOver({ mirror, role }));
+  try {
+    await Promise.all([mark('source'), mark('target')]);
+  } catch (error) {
+    if (failureOf(error)?.reason !== 'MirrorNotReady') throw error;
+    // A target that was restarted in this instant has everything but its mirror in the kernel.
+    await reconnect(run, mirror);
+    await Promise.all([mark('source'), mark('target')]);
+  }
+}
+
+async function handOver(run: MigrationRun): Promise<void> {
+  const mirror = requireMirror(run);
+  const { source, target, sizeBytes, pool, migration: ref } = mirror;
+  const dissolve = (role: MirrorRole) =>
+    control(run, mirror[role].node, `take the mirror down on ${mirror[role].node}`, (agent) => agent.dissolveMirror({ mirror, role }));
+  const sourceSha256 = run.hashCheck ? await hashSource(run, mirror) : undefined;
+  await dissolve('source');
+  await dissolve('target');
+  if (sourceSha256) await compareHashes(run, mirror, sourceSha256);
+  const request = { ref, sourceNode: source.node, target, sizeBytes, pool };
+  await onCluster(`point the objects to ${target.node}`, (cluster) => cluster.switchObjects(request));
+}
+
+/** @returns undefined where an earlier run has taken the mirror down already without leaving a hash. */
+async function hashSource(run: MigrationRun, mirror: Mirror): Promise<string | undefined> {
+  if (run.sourceSha256) return run.sourceSha256;
+  const { node } = mirror.source;
+  const { volume } = mirror.migration;
+  const found = await control(run, node, 'is the mirror still up?', (agent) => agent.observeVolume({ volume, pool: mirror.pool }));
+  if (!found.mirror?.attached) return undefined;
+  const { sha256 } = await sync(run, node, `hash the volume on ${node}`, (agent) => agent.hashVolume({ mirror, role: 'source' }));
+  run.sourceSha256 = sha256;
+  await report(run, 'CuttingOver', run.doing, { sourceSha256: sha256 });
+  return sha256;
+}
+
+/** @throws MigrationFailure HashMismatch: nothing was removed yet. */
+async function compareHashes(run: MigrationRun, mirror: Mirror, sourceSha256: string): Promise<void> {
+  const { node } = mirror.target;
+  const { sha256 } = await sync(run, node, `hash the volume on ${node}`, (agent) => agent.hashVolume({ mirror, role: 'target' }));
+  await report(run, 'CuttingOver', run.doing, { targetSha256: sha256 });
+  if (sha256 === sourceSha256) return;
+  const message = `the copy on ${node} is not what ${mirror.source.node} has (${sha256} instead of ${sourceSha256}): nothing was removed`;
+  throw new MigrationFailure({ reason: 'HashMismatch', message, permanent: true, lookHelps: false });
+}
+
+export const removeSource: RunStage = async (run) => {
+  const mirror = requireMirror(run);
+  const { source, target } = mirror;
+  const ref = requireRef(run);
+  await report(run, 'RemovingSource', `removes what is left on ${source.node}`, { event: 'VolumeMoved' });
+  await control(run, source.node, `remove the volume on ${source.node}`, (agent) => agent.removeSource({ mirror }));
+  await control(run, target.node, `take the migration's tags off on ${target.node}`, (agent) => agent.releaseTarget({ mirror }));
+  await onCluster(`remove the replica on ${source.node}`, (cluster) => cluster.removeSourceReplica({ ref, sourceNode: source.node }));
+  await report(run, 'Completed', `moved from ${source.node} to ${target.node}`, { event: 'MigrationCompleted' });
+  return 'Completed';
+};

@@ -1,0 +1,76 @@
+/** Where a run begins: what is recorded, what the objects say, what stands on the nodes. */
+import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
+import { chooseEntry, isCutOver } from '../../core/domain/entry.ts';
+import { choosePairing, isClosed } from '../../core/domain/pairing.ts';
+import { checkLogicalVolume, checkObjects } from '../../core/domain/source-check.ts';
+import { onCluster, onClusterQuickly } from '../activities.ts';
+import { badInput, MigrationFailure } from '../failure.ts';
+import { look } from './attend.ts';
+import { adoptRecord, type MigrationRun, requireFacts, requireRef } from './run.ts';
+import type { RunStage } from './stages.ts';
+import { control } from './steps.ts';
+
+/** Asks no agent, so that it ends whoever is away. */
+export const observe: RunStage = async (run) => {
+  const { volume } = run.input;
+  const found = await onClusterQuickly('find the record', (cluster) => cluster.findMigration({ volume }));
+  if (found) adoptRecord(run, found);
+  await look(run);
+  const record = found && { ...found, pointOfNoReturn: run.pointOfNoReturn };
+  const entry = chooseEntry(record, requireFacts(run), run.sourceNode);
+  if (entry !== 'Open') return entry;
+
+  const opened = await onCluster('open the record', (cluster) => cluster.openMigration(run.input));
+  adoptRecord(run, opened);
+  const reopened = chooseEntry(opened, requireFacts(run), run.sourceNode);
+  return reopened === 'Open' ? 'Pending' : reopened;
+};
+
+/** Checks the source, and finds out how far an earlier run got. */
+export const lookAtNodes: RunStage = async (run) => {
+  const ref = requireRef(run);
+  const facts = requireFacts(run);
+  const wrong = checkObjects(facts, run.sourceNode);
+  if (wrong) throw badInput(wrong);
+
+  const pool = facts.localVolume?.pool ?? '';
+  const [source, target] = await Promise.all([nodeFacts(run, run.sourceNode, pool), run.target && nodeFacts(run, run.target.node, pool)]);
+  if (isCutOver([source, target], ref.uid)) {
+    run.pointOfNoReturn = true;
+    return 'CuttingOver';
+  }
+  const lying = checkLogicalVolume(facts, source, { sourceNode: run.sourceNode, migrationUid: ref.uid });
+  if (lying) throw badInput(lying);
+  describeSource(run, pool, source);
+  if (!run.target) return 'Reserving';
+  continuePairing(run, source, ref.uid);
+  return run.closed ? 'CuttingOver' : 'AwaitingDetach';
+};
+
+function nodeFacts(run: MigrationRun, node: string, pool: string): Promise<NodeVolumeFacts> {
+  const { volume } = run.input;
+  return control(run, node, `look at the volume on ${node}`, (agent) => agent.observeVolume({ volume, pool }));
+}
+
+function describeSource(run: MigrationRun, pool: string, { logicalVolume }: NodeVolumeFacts): void {
+  const source = run.facts?.source ?? run.source;
+  const sizeBytes = logicalVolume?.sizeBytes ?? 0;
+  if (!source) {
+    const message = `${run.sourceNode} has no LocalStorageNode with a storage address`;
+    throw badInput({ reason: 'SourceReplicaMissing', message });
+  }
+  if (run.pairing !== undefined && run.sizeBytes !== undefined && run.sizeBytes !== sizeBytes) {
+    const message = `the logical volume has ${sizeBytes} bytes, it had ${run.sizeBytes} when its mirror was made: abort this migration`;
+    throw new MigrationFailure({ reason: 'LogicalVolumeSizeMismatch', message, permanent: true, lookHelps: true });
+  }
+  Object.assign(run, { pool, sizeBytes, source });
+}
+
+/** The mirror of an earlier run goes on where it still stands, else it begins anew. */
+function continuePairing(run: MigrationRun, source: NodeVolumeFacts, migrationUid: string): void {
+  if (run.pairing === undefined) return;
+  const pairing = choosePairing(run.pairing, source, migrationUid);
+  run.mirrorStands = pairing === run.pairing;
+  run.closed = run.mirrorStands && isClosed(source);
+  run.pairing = pairing;
+}

@@ -1,0 +1,33 @@
+/** Before anything is made: where the volume goes, and that nobody uses it any more. */
+import { onCluster } from '../activities.ts';
+import { look } from './attend.ts';
+import { report } from './report.ts';
+import { requireFacts, requireRef } from './run.ts';
+import type { RunStage } from './stages.ts';
+import { nextLook } from './steps.ts';
+
+export const reserve: RunStage = async (run) => {
+  const { sourceNode, pool = '', sizeBytes = 0, givenUp } = run;
+  const ref = requireRef(run);
+  const request = { ref, sourceNode, pool, sizeBytes, givenUp };
+  const result = await onCluster('reserve room on a node', (cluster) => cluster.reserveTarget(request));
+  if (result.kind === 'reserved') {
+    run.target = result.target;
+    return 'AwaitingDetach';
+  }
+  await report(run, 'Reserving', 'no node can take the volume', { refusals: result.refusals, event: 'WaitingForTarget' });
+  await nextLook(run);
+  return 'Reserving';
+};
+
+/** Also where the mirror stands already and somebody uses the volume again: their writes go through it. */
+export const awaitDetach: RunStage = async (run) => {
+  await look(run);
+  const { heldBy } = requireFacts(run);
+  if (heldBy.length === 0) return run.verified ? 'CuttingOver' : 'Preparing';
+  const { target } = run;
+  const entered = run.phase !== 'AwaitingDetach' && target ? { target } : {};
+  await report(run, 'AwaitingDetach', `waits for ${heldBy.join(', ')} to let go`, { ...entered, event: 'WaitingForDetach' });
+  await nextLook(run);
+  return 'AwaitingDetach';
+};

@@ -1,0 +1,81 @@
+/** What the world is told of a migration: its LocalVolumeMigrate, Temporal's search attributes and current details, the answer to `progress`. */
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import type { ClusterActivities, PhaseReport } from '../../core/contracts/cluster-activities.ts';
+import type { MigrationProgress } from '../../core/contracts/migration.ts';
+import { SearchAttribute } from '../../core/contracts/names.ts';
+import type { Phase } from '../../core/contracts/phases.ts';
+import { describeMigration } from '../../core/domain/progress.ts';
+import { onClusterQuickly } from '../activities.ts';
+import { type MigrationRun, requireRef } from './run.ts';
+
+const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+const VOLUME = keyword(SearchAttribute.volume);
+const SOURCE_NODE = keyword(SearchAttribute.sourceNode);
+const TARGET_NODE = keyword(SearchAttribute.targetNode);
+const PHASE = keyword(SearchAttribute.phase);
+const TRIGGER = keyword(SearchAttribute.trigger);
+
+/** The run appears in lists from its first task on. */
+export function introduce(run: MigrationRun): void {
+  upsertSearchAttributes([
+    { key: VOLUME, value: run.input.volume },
+    { key: SOURCE_NODE, value: run.input.sourceNode },
+    { key: TRIGGER, value: run.input.trigger },
+    { key: PHASE, value: run.phase },
+  ]);
+  show(run);
+}
+
+type ReportedFacts = Omit<PhaseReport, 'ref' | 'phase' | 'message'>;
+
+/** Enters a phase, or says something new in it. What was said already is not said again. */
+export async function report(run: MigrationRun, phase: Phase, message: string, facts: ReportedFacts = {}): Promise<void> {
+  const { event, refusals, parkedIn, ...durable } = facts;
+  const said = phase === run.phase && message === run.message && Object.keys(durable).length === 0;
+  if (phase !== run.phase) {
+    const target = run.target?.node;
+    upsertSearchAttributes([{ key: PHASE, value: phase }, ...(target ? [{ key: TARGET_NODE, value: target }] : [])]);
+  }
+  Object.assign(run, { phase, message, doing: message });
+  show(run);
+  const ref = requireRef(run);
+  if (!said) await inTurn(run, (cluster) => cluster.reportPhase({ ref, phase, message, ...facts }));
+}
+
+/** Says in the same phase why it waits; without an obstacle, what it does. */
+export async function reportObstacle(run: MigrationRun, obstacle: string | undefined): Promise<void> {
+  const { ref, phase, parkedIn, message: said } = run;
+  const message = obstacle ?? run.doing;
+  if (message === said || !ref) return;
+  run.message = message;
+  show(run);
+  await inTurn(run, async (cluster) => {
+    if (run.phase === phase)
+      await cluster.reportPhase({ ref, phase, message, ...(phase === 'NeedsAttention' && parkedIn && { parkedIn }) });
+  });
+}
+
+/** One after another: agents take their permissions from the phase that is written last. */
+async function inTurn(run: MigrationRun, write: (cluster: ClusterActivities) => Promise<void>): Promise<void> {
+  const before = run.reporting;
+  const own = before.then(() => onClusterQuickly('report', write));
+  run.reporting = own.catch(() => undefined);
+  await own;
+}
+
+export function show(run: MigrationRun): void {
+  const { facts, lastFailure, pointOfNoReturn } = run;
+  setCurrentDetails(
+    describeMigration({
+      ...progressOf(run),
+      abortable: !pointOfNoReturn,
+      ...(facts?.percent !== undefined && { percent: facts.percent }),
+      ...(lastFailure && { lastFailure: `${lastFailure.reason}: ${lastFailure.message}` }),
+    }),
+  );
+}
+
+export function progressOf({ input, phase, sourceNode, target, message }: MigrationRun): MigrationProgress {
+  return { volume: input.volume, phase, sourceNode, ...(target && { targetNode: target.node }), message };
+}

@@ -1,0 +1,108 @@
+/** What one run of a migration knows. Nothing here is durable: a new run reads all of it again. */
+import type { MigrationRecord, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
+import type { MigrateVolumeInput, MigrationRef, Mirror, MirrorEnd, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { Phase } from '../../core/contracts/phases.ts';
+import type { Refusal } from '../../core/contracts/reasons.ts';
+import { type Failure, MigrationFailure } from '../failure.ts';
+import { Inbox } from './inbox.ts';
+
+export type ActivePhase = Exclude<Phase, 'NeedsAttention'>;
+
+export interface MigrationRun {
+  readonly input: MigrateVolumeInput;
+  readonly inbox: Inbox;
+  /** The record's, once there is one: a run that was started for another node first ends what was begun. */
+  sourceNode: string;
+  ref?: MigrationRef;
+  /** The last look at the objects, and how many there were. */
+  facts?: VolumeFacts;
+  looks: number;
+
+  phase: Phase;
+  parkedIn?: ActivePhase;
+  /** What happens, or why it waits: as reported last. */
+  message: string;
+  /** What is reported again when nothing is in the way of it any more. */
+  doing: string;
+  lastFailure?: Failure;
+  /** Settles when the last report is written, or has failed in its caller's hands. */
+  reporting: Promise<void>;
+  /** Nodes that have a step of this run in their queues. */
+  readonly atWork: string[];
+
+  pool?: string;
+  sizeBytes?: number;
+  source?: MirrorEnd;
+  target?: MirrorEnd;
+  pairing?: number;
+  /** The last mirror that something may have been made for: what an abort has to remove. */
+  begun?: Mirror;
+  /** Where the source listens in this pairing. */
+  sourceEndpoint?: MirrorEndpoint;
+  /** The mirror of this pairing was put in on the source. */
+  mirrorStands: boolean;
+  /** A whole verify of this pairing has found no difference. */
+  verified: boolean;
+  /** The volume's device was removed: nobody can write to it. */
+  closed: boolean;
+  /** How often something was begun again since the mirror last got further. */
+  setbacks: number;
+  readonly givenUp: Record<string, Refusal>;
+
+  /** Set before the first attempt to write it down, never taken back. */
+  pointOfNoReturn: boolean;
+  abortedByPerson: boolean;
+  hashCheck: boolean;
+  sourceSha256?: string;
+}
+
+export function beginRun(input: MigrateVolumeInput): MigrationRun {
+  return {
+    input,
+    inbox: new Inbox(),
+    sourceNode: input.sourceNode,
+    looks: 0,
+    phase: 'Pending',
+    message: '',
+    doing: '',
+    reporting: Promise.resolve(),
+    atWork: [],
+    mirrorStands: false,
+    verified: false,
+    closed: false,
+    setbacks: 0,
+    givenUp: {},
+    pointOfNoReturn: false,
+    abortedByPerson: false,
+    hashCheck: false,
+  };
+}
+
+/** Takes over what the durable record says. */
+export function adoptRecord(run: MigrationRun, record: MigrationRecord): void {
+  const { phase, parkedIn, pointOfNoReturn, abortedByPerson, ...known } = record;
+  Object.assign(run, known);
+  // A point of no return that may have been written counts as written.
+  run.pointOfNoReturn ||= pointOfNoReturn;
+  run.abortedByPerson ||= abortedByPerson;
+  const mirror = mirrorOf(run);
+  if (mirror) run.begun ??= mirror;
+}
+
+/** The mirror of the pairing that was begun; undefined: none was. */
+function mirrorOf({ ref, pool, sizeBytes, source, target, pairing }: MigrationRun): Mirror | undefined {
+  if (!ref || !pool || sizeBytes === undefined || !source || !target || pairing === undefined) return undefined;
+  return { migration: ref, pool, sizeBytes, source, target, pairing };
+}
+
+/** For steps that only follow Preparing. */
+export const requireMirror = (run: MigrationRun): Mirror => required(mirrorOf(run), run, 'what its mirror is made of');
+export const requireRef = (run: MigrationRun): MigrationRef => required(run.ref, run, 'a name');
+export const requireFacts = (run: MigrationRun): VolumeFacts => required(run.facts, run, 'a look at the objects');
+
+/** @throws MigrationFailure InvalidArgument */
+export function required<T>(value: T | undefined, { phase }: MigrationRun, what: string): T {
+  if (value !== undefined) return value;
+  const message = `the migration lacks ${what}, which ${phase} needs: was its LocalVolumeMigrate changed by hand?`;
+  throw new MigrationFailure({ reason: 'InvalidArgument', message, permanent: true, lookHelps: false });
+}
