@@ -5,7 +5,7 @@ import { CommandError, run, runForBytes } from '../command.ts';
 import { cacheDirectory } from '../tools/cache.ts';
 import { dependenciesOf, downloadPackages, unpackPackage, withLibraries } from '../tools/packages.ts';
 import type { ImageOptions, Progress } from './index.ts';
-import { EARLY_MODULES, MODULES, moduleFiles, xzOffset } from './kernel-modules.ts';
+import { EARLY_MODULES, MODULES, moduleFiles, withoutSignature, xzOffset } from './kernel-modules.ts';
 import { makeSquashfs } from './squashfs.ts';
 
 const KERNEL_PACKAGE = 'linux-image-amd64';
@@ -105,7 +105,7 @@ async function installModules(from: string, release: string, names: readonly str
   for (const file of moduleFiles(await readFile(join(source, 'modules.dep'), 'utf8'), names)) {
     if (drbdDirectory && basename(file) === 'drbd.ko') continue;
     await mkdir(dirname(join(target, file)), { recursive: true });
-    await copyFile(join(source, file), join(target, file));
+    await writeFile(join(target, file), withoutSignature(await readFile(join(source, file))));
   }
   for (const index of ['modules.builtin', 'modules.builtin.modinfo', 'modules.order'])
     await copyFile(join(source, index), join(target, index));

@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { ensureCached } from '../tools/cache.ts';
 import { buildImage } from './build.ts';
 import { makeSquashfs } from './squashfs.ts';
@@ -44,18 +44,24 @@ export async function ensureImage(progress: Progress, options: ImageOptions = {}
  */
 async function recipeHash({ drbdModulesDirectory }: ImageOptions): Promise<string> {
   const hash = createHash('sha256');
-  const sources = [import.meta.dirname, join(REPOSITORY, 'lab/tools'), ...(drbdModulesDirectory ? [drbdModulesDirectory] : [])];
-  for (const directory of sources) {
-    for (const name of (await readdir(directory, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile())) {
-      const path = join(name.parentPath, name.name);
-      hash
-        .update(path.slice(directory.length))
-        .update('\0')
-        .update(await readFile(path));
-    }
+  const files = await filesBelow(import.meta.dirname);
+  if (drbdModulesDirectory) files.push(...(await filesBelow(drbdModulesDirectory)));
+  for (const file of [...files, join(REPOSITORY, 'lab/tools/packages.ts')]) {
+    hash
+      .update(basename(file))
+      .update('\0')
+      .update(await readFile(file));
   }
   const nodePackage = JSON.parse(await readFile(join(REPOSITORY, 'node_modules/node/package.json'), 'utf8')) as { version: string };
   return hash.update(nodePackage.version).digest('hex').slice(0, 16);
+}
+
+async function filesBelow(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
 }
 
 /**

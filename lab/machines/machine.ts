@@ -5,8 +5,16 @@
  * the record of its process, so any later command finds it as it is.
  */
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../command.ts';
 import type { NodeImage } from '../image/index.ts';
-import type { Network } from './networks.ts';
+import { BackgroundProcesses } from '../processes.ts';
+import { NAMESPACE, NETWORKS, type Network, setConnected, setRate } from './networks.ts';
+import { qemuArguments } from './qemu.ts';
+import { answersSsh, ensureKey, SshConnection, shellQuote } from './ssh.ts';
 
 export interface ExecResult {
   readonly exitCode: number;
@@ -35,38 +43,83 @@ export interface MachineSettings {
   readonly logicalBlockSizeBytes?: 512 | 4096;
 }
 
+const MiB = 2 ** 20;
+const DEFAULT_MEMORY_MIB = 768;
+const DEFAULT_DATA_DISK_BYTES = 4096 * MiB;
+const STATE_DISK_BYTES = 64 * MiB;
+
 export class Machine {
   /** `n1` is machine number 1. */
   readonly name: string;
   readonly storageAddress: string;
   readonly managementAddress: string;
+  readonly #number: number;
+  readonly #labDirectory: string;
+  readonly #directory: string;
+  readonly #processes: BackgroundProcesses;
+  readonly #ssh: SshConnection;
 
-  constructor(name: string, _directory: string) {
+  constructor(name: string, labDirectory: string) {
     this.name = name;
-    this.storageAddress = `10.77.0.${machineNumber(name)}`;
-    this.managementAddress = `10.78.0.${machineNumber(name)}`;
+    this.#number = machineNumber(name);
+    this.storageAddress = `10.77.0.${this.#number}`;
+    this.managementAddress = `10.78.0.${this.#number}`;
+    this.#labDirectory = labDirectory;
+    this.#directory = join(labDirectory, 'machines', name);
+    this.#processes = new BackgroundProcesses(labDirectory);
+    this.#ssh = new SshConnection(name, this.managementAddress, labDirectory);
   }
 
   /**
    * Powers it on: new disks the first time, the same ones ever after. The networks must stand. Does nothing while it runs.
    * @param settings what differs from the last start; the first one needs at least the image.
    */
-  async start(_settings: Partial<MachineSettings> = {}): Promise<void> {
-    throw new Error('not implemented yet');
+  async start(settings: Partial<MachineSettings> = {}): Promise<void> {
+    if (this.isRunning()) return;
+    const { image, agentDisk, ...hardware } = await this.#rememberSettings(settings);
+    const dataDisk = await this.#ensureDataDisk(hardware.dataDiskBytes ?? DEFAULT_DATA_DISK_BYTES);
+    const stateDisk = await this.#ensureStateDisk();
+    await this.#ssh.close();
+    await rm(this.#console, { force: true });
+    const arguments_ = qemuArguments({
+      number: this.#number,
+      memoryMiB: hardware.memoryMiB ?? DEFAULT_MEMORY_MIB,
+      kernel: image.kernel,
+      initramfs: image.initramfs,
+      sshKey: await ensureKey(this.#labDirectory),
+      console: this.#console,
+      disks: [
+        { file: dataDisk, logicalBlockSizeBytes: hardware.logicalBlockSizeBytes ?? 512 },
+        { file: stateDisk },
+        { file: image.programs, readOnly: true },
+        ...(agentDisk ? [{ file: agentDisk, readOnly: true }] : []),
+      ],
+    });
+    await this.#processes.start(this.#processName, {
+      program: 'ip',
+      args: ['netns', 'exec', NAMESPACE, 'qemu-system-x86_64', ...arguments_],
+    });
   }
 
   /** Returns when it runs commands: volume groups are active and /state is mounted. @throws with its console's last lines. */
-  async waitUntilReady(_timeoutSeconds = 60): Promise<void> {
-    throw new Error('not implemented yet');
+  async waitUntilReady(timeoutSeconds = 60): Promise<void> {
+    const deadline = Date.now() + timeoutSeconds * 1000;
+    while (!(await answersSsh(this.managementAddress))) {
+      if (!this.isRunning()) throw new Error(`${this.name} is not running. ${await this.#lastWords()}`);
+      if (Date.now() > deadline) throw new Error(`${this.name} did not answer within ${timeoutSeconds} s. ${await this.#lastWords()}`);
+      await sleep(100);
+    }
+    await this.exec('true', { timeoutSeconds: Math.max(5, (deadline - Date.now()) / 1000) });
   }
 
   isRunning(): boolean {
-    throw new Error('not implemented yet');
+    return this.#processes.isRunning(this.#processName);
   }
 
   /** Power cut: what the node had not written to its disks is gone. */
   async kill(): Promise<void> {
-    throw new Error('not implemented yet');
+    await this.#processes.kill(this.#processName);
+    await this.#ssh.close();
   }
 
   /**
@@ -74,28 +127,71 @@ export class Machine {
    * @param command a list is run as it is, each argument quoted; a string is a script of the node's shell.
    * @throws {CommandError} as `run` of lab/command.ts.
    */
-  async exec(_command: readonly string[] | string, _options: ExecOptions = {}): Promise<ExecResult> {
-    throw new Error('not implemented yet');
+  exec(command: readonly string[] | string, options: ExecOptions = {}): Promise<ExecResult> {
+    return this.#ssh.run(typeof command === 'string' ? command : shellQuote(command), { timeoutSeconds: 60, ...options });
   }
 
   /** Runs a shell script on the node with its streams piped: for logs that are followed. Its end is the caller's to see. */
-  spawn(_command: string): ChildProcess {
-    throw new Error('not implemented yet');
+  spawn(command: string): ChildProcess {
+    return this.#ssh.spawn(command);
   }
 
   /** Drops every packet to and from the machine; the node sees no change of its link. Holds over a reboot, until `heal`. */
-  async cut(_network: Network | 'both' = 'storage'): Promise<void> {
-    throw new Error('not implemented yet');
+  async cut(network: Network | 'both' = 'storage'): Promise<void> {
+    for (const each of networksIn(network)) await setConnected(each, this.#number, false);
   }
 
   /** Ends every cut of this machine. */
   async heal(): Promise<void> {
-    throw new Error('not implemented yet');
+    for (const each of NETWORKS) await setConnected(each, this.#number, true);
   }
 
   /** Limits what the machine sends, and what it receives, to a rate in words of tc, as `80mbit`. Holds over a reboot, until `off`. */
-  async rate(_limit: string, _network: Network | 'both' = 'storage'): Promise<void> {
-    throw new Error('not implemented yet');
+  async rate(limit: string, network: Network | 'both' = 'storage'): Promise<void> {
+    for (const each of networksIn(network)) await setRate(each, this.#number, limit);
+  }
+
+  get #processName(): string {
+    return `machine-${this.name}`;
+  }
+
+  get #console(): string {
+    return join(this.#directory, 'console.log');
+  }
+
+  async #rememberSettings(changes: Partial<MachineSettings>): Promise<MachineSettings> {
+    const file = join(this.#directory, 'settings.json');
+    const known = existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as MachineSettings) : undefined;
+    const image = changes.image ?? known?.image;
+    if (!image) throw new Error(`${this.name} has never been started: it needs an image`);
+    const settings: MachineSettings = { ...known, ...changes, image };
+    await mkdir(this.#directory, { recursive: true });
+    await writeFile(`${file}.new`, JSON.stringify(settings, undefined, 2));
+    await rename(`${file}.new`, file);
+    return settings;
+  }
+
+  async #ensureDataDisk(bytes: number): Promise<string> {
+    const file = join(this.#directory, 'data.img');
+    if (!existsSync(file)) await makeSparseFile(file, bytes);
+    return file;
+  }
+
+  async #ensureStateDisk(): Promise<string> {
+    const file = join(this.#directory, 'state.img');
+    if (existsSync(file)) return file;
+    await makeSparseFile(`${file}.new`, STATE_DISK_BYTES);
+    await run('mkfs.ext4', ['-q', '-F', `${file}.new`]);
+    await rename(`${file}.new`, file);
+    return file;
+  }
+
+  async #lastWords(): Promise<string> {
+    const texts = await Promise.all(
+      [this.#console, this.#processes.logFile(this.#processName)].map((file) => readFile(file, 'utf8').catch(() => '')),
+    );
+    const lines = texts.join('\n').trim().split('\n').slice(-10);
+    return `Its last words:\n${lines.join('\n')}`;
   }
 }
 
@@ -106,7 +202,20 @@ export function openMachines(count: number, directory: string): Machine[] {
 
 /** @throws where the name is no machine's. */
 export function machineNumber(name: string): number {
-  const number = Number(/^n([1-9]\d?)$/.exec(name)?.[1]);
-  if (!number) throw new Error(`no machine is called ${name}: they are n1, n2, ...`);
+  const number = Number(/^n([1-9])$/.exec(name)?.[1]);
+  if (!number) throw new Error(`no machine is called ${name}: they are n1 to n9`);
   return number;
+}
+
+function networksIn(network: Network | 'both'): readonly Network[] {
+  return network === 'both' ? NETWORKS : [network];
+}
+
+async function makeSparseFile(file: string, bytes: number): Promise<void> {
+  const handle = await open(file, 'w');
+  try {
+    await handle.truncate(bytes);
+  } finally {
+    await handle.close();
+  }
 }
