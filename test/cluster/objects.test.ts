@@ -1,0 +1,188 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
+import type { KubeClient, NewObject } from '../../system/kube/client.ts';
+import { isInvalid, KubeError } from '../../system/kube/errors.ts';
+import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { customResourceDefinitions, leases } from '../../system/kube/resources.ts';
+import { clientOf, grantRights, kubectl, leaseOf, startAgent } from './agents.ts';
+import { type Cluster, startCluster } from './cluster.ts';
+
+let cluster: Cluster;
+let admin: KubeClient;
+beforeAll(async () => {
+  cluster = await startCluster();
+  admin = cluster.client;
+});
+afterAll(async () => cluster?.stop());
+
+const POOL = 'LocalStorage_PoolHDD';
+const replica = (name: string, nodeName: string): NewObject<LocalVolumeReplica> => ({
+  metadata: { name },
+  spec: { volumeName: 'data', poolName: POOL, nodeName, requiredCapacityBytes: 4_194_304, delete: false },
+});
+const migrate = (name: string, sourceNode: string): NewObject<LocalVolumeMigrate> => ({
+  metadata: { name },
+  spec: { volumeName: 'data', sourceNode, targetNodesSuggested: [], migrateAllVols: false, abort: false },
+});
+
+/** The message of the error of a call that must fail. */
+const refusal = (call: Promise<unknown>): Promise<string> =>
+  call.then(
+    () => expect.fail('it was accepted'),
+    (error: unknown) => String(error),
+  );
+
+describe('the definitions', () => {
+  test('are established, with no fault found in their schemas', async () => {
+    const definitions = await admin.list(customResourceDefinitions);
+    expect(definitions.map(({ metadata }) => metadata.name).sort()).toEqual([
+      'localstoragenodes.hwameistor.io',
+      'localvolumegroups.hwameistor.io',
+      'localvolumemigrates.hwameistor.io',
+      'localvolumereplicas.hwameistor.io',
+      'localvolumes.hwameistor.io',
+    ]);
+    for (const { status } of definitions) {
+      const conditions = Object.fromEntries((status?.conditions ?? []).map(({ type, status: held }) => [type, held]));
+      expect(conditions).toMatchObject({ Established: 'True', NamesAccepted: 'True' });
+      expect(conditions.NonStructuralSchema).not.toBe('True');
+    }
+  });
+
+  test.each([
+    ['lv', 'NAME POOL REPLICAS CAPACITY USED STATE PUBLISHED AGE'],
+    ['lvr', 'NAME CAPACITY NODE STATE SYNCED DEVICE AGE'],
+    ['lvmigrate', 'NAME VOLUME FROM TO STATE AGE'],
+    ['lsn', 'NAME IP STATUS AGE'],
+  ])('kubectl get %s shows the columns that HwameiStor shows', async (shortName, columns) => {
+    await admin.create(localVolumes, {
+      metadata: { name: `columns-${shortName}` },
+      spec: { poolName: POOL, requiredCapacityBytes: 4_194_304, replicaNumber: 1, convertible: false, delete: false },
+    });
+    await admin.create(localVolumeReplicas, replica(`columns-${shortName}`, 'n9'));
+    await admin.create(localVolumeMigrates, migrate(`columns-${shortName}`, 'n9'));
+    await admin.create(localStorageNodes, {
+      metadata: { name: `columns-${shortName}` },
+      spec: { hostname: 'columns', storageIP: '10.0.0.9' },
+    });
+    const [header] = (await kubectl(cluster, 'get', shortName)).split('\n');
+    expect(header!.split(/\s+/).filter(Boolean).join(' ')).toBe(columns);
+  });
+
+  test('show phase, percent and message of a migration with -o wide', async () => {
+    await admin.create(localVolumeMigrates, migrate('wide', 'n9'));
+    const progress = { percent: 42, syncedBytes: 1, totalBytes: 2, bytesPerSecond: 3 };
+    const status = { state: 'SyncReplica', phase: 'Syncing', message: 'copies', progress, targetNode: 'n8' } as const;
+    await admin.mergePatch(localVolumeMigrates, { name: 'wide' }, { status }, { subresource: 'status' });
+    const [, line] = (await kubectl(cluster, 'get', 'lvmigrate', 'wide', '-o', 'wide')).split('\n');
+    expect(line!.split(/\s+/).slice(0, 8)).toEqual(['wide', 'data', 'n9', 'n8', 'SyncReplica', 'Syncing', '42', 'copies']);
+  });
+
+  test('let a watch select the replicas of a node', async () => {
+    await admin.create(localVolumeReplicas, replica('selected', 'n7'));
+    const found = await admin.list(localVolumeReplicas, { fieldSelector: 'spec.nodeName=n7' });
+    expect(found.map(({ metadata }) => metadata.name)).toEqual(['selected']);
+  });
+});
+
+describe('the API server', () => {
+  test('fills in what HwameiStor fills in', async () => {
+    const spec = { volumeName: 'data', sourceNode: 'n1' };
+    const created = await admin.create(localVolumeMigrates, { metadata: { name: 'defaults' }, spec: spec as LocalVolumeMigrate['spec'] });
+    expect(created.spec).toEqual({ ...spec, targetNodesSuggested: [], migrateAllVols: true, abort: false });
+  });
+
+  test.each([
+    ['a volume smaller than an extent', { requiredCapacityBytes: 1 }, 'spec.requiredCapacityBytes'],
+    ['a volume with five replicas', { replicaNumber: 5 }, 'spec.replicaNumber'],
+    ['a volume in a pool whose name LVM does not take', { poolName: '-vg' }, 'spec.poolName'],
+  ])('refuses %s, and says which field', async (_, change, field) => {
+    const spec = { poolName: POOL, requiredCapacityBytes: 4_194_304, replicaNumber: 1, convertible: false, delete: false, ...change };
+    const call = admin.create(localVolumes, { metadata: { name: 'refused' }, spec });
+    expect(await refusal(call)).toContain(field);
+    await expect(call).rejects.toSatisfy(isInvalid);
+  });
+
+  test('refuses a volume whose name LVM keeps to itself', async () => {
+    const spec = { poolName: POOL, requiredCapacityBytes: 4_194_304, replicaNumber: 1, convertible: false, delete: false };
+    expect(await refusal(admin.create(localVolumes, { metadata: { name: 'snapshot-1' }, spec }))).toContain('beginning with snapshot');
+  });
+
+  test('refuses that a migration is turned to another volume, or loses its point of no return', async () => {
+    const name = { name: 'decided' };
+    await admin.create(localVolumeMigrates, migrate('decided', 'n1'));
+    await admin.mergePatch(localVolumeMigrates, name, { status: { pointOfNoReturn: true } }, { subresource: 'status' });
+    expect(await refusal(admin.mergePatch(localVolumeMigrates, name, { spec: { sourceNode: 'n2' } }))).toContain('spec.sourceNode');
+    const takenBack = admin.mergePatch(localVolumeMigrates, name, { status: { pointOfNoReturn: null } }, { subresource: 'status' });
+    expect(await refusal(takenBack)).toContain('never taken back');
+  });
+});
+
+describe('an agent', () => {
+  let n1: KubeClient;
+  let n2: KubeClient;
+  beforeAll(async () => {
+    await grantRights(cluster);
+    n1 = await startAgent(cluster, 'n1');
+    n2 = await startAgent(cluster, 'n2');
+    await admin.create(localVolumeReplicas, replica('replica-n1', 'n1'));
+    await admin.create(localVolumeReplicas, replica('replica-n2', 'n2'));
+    await admin.create(localVolumeMigrates, migrate('migrate-n1', 'n1'));
+    await admin.mergePatch(localVolumeMigrates, { name: 'migrate-n1' }, { status: { phase: 'Syncing' } }, { subresource: 'status' });
+  });
+  afterAll(async () => {
+    await Promise.all([n1?.close(), n2?.close()]);
+  });
+
+  const createNode = (agent: KubeClient, name: string) =>
+    agent.create(localStorageNodes, { metadata: { name }, spec: { hostname: name, storageIP: '10.0.0.1' } });
+  const writeNode = (agent: KubeClient, name: string) =>
+    agent.mergePatch(localStorageNodes, { name }, { status: { state: 'Ready' } }, { subresource: 'status' });
+  const writeReplica = (agent: KubeClient, name: string) =>
+    agent.mergePatch(localVolumeReplicas, { name }, { status: { state: 'Ready' } }, { subresource: 'status' });
+  const progress = { percent: 1, syncedBytes: 1, totalBytes: 2, bytesPerSecond: 3 };
+  const writeMigrate = (agent: KubeClient, status: object) =>
+    agent.mergePatch(localVolumeMigrates, { name: 'migrate-n1' }, { status }, { subresource: 'status' });
+
+  test("writes its own node's LocalStorageNode, replicas and Lease", async () => {
+    await createNode(n1, 'n1');
+    await writeNode(n1, 'n1');
+    await writeReplica(n1, 'replica-n1');
+    await n1.create(leases, { metadata: leaseOf('n1'), spec: { holderIdentity: 'n1' } });
+  });
+
+  test("writes no other node's", async () => {
+    const denied = 'of its own node only';
+    await createNode(n2, 'n2');
+    expect(await refusal(createNode(n1, 'n3'))).toContain(denied);
+    expect(await refusal(writeNode(n1, 'n2'))).toContain(denied);
+    expect(await refusal(writeReplica(n1, 'replica-n2'))).toContain(denied);
+    expect(await refusal(n1.create(leases, { metadata: leaseOf('n2'), spec: { holderIdentity: 'n1' } }))).toContain('its own Lease only');
+  });
+
+  test('says the progress of a migration from or to its node, and nothing else of it', async () => {
+    await writeMigrate(n1, { progress });
+    expect(await refusal(writeMigrate(n2, { progress }))).toContain('from and to its own node only');
+    expect(await refusal(writeMigrate(n2, { targetNode: 'n2', progress }))).toContain('from and to its own node only');
+    expect(await refusal(writeMigrate(n1, { phase: 'CuttingOver' }))).toContain('nothing else');
+    expect(await refusal(writeMigrate(n1, { phase: null }))).toContain('nothing else');
+    await writeMigrate(admin, { targetNode: 'n2' });
+    await writeMigrate(n2, { progress: { ...progress, percent: 2 } });
+  });
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['make a migration', () => n1.create(localVolumeMigrates, migrate('made', 'n1'))],
+    ['want an abort', () => n1.mergePatch(localVolumeMigrates, { name: 'migrate-n1' }, { spec: { abort: true } })],
+    ['make a replica', () => n1.create(localVolumeReplicas, replica('made', 'n1'))],
+    ['delete a replica', () => n1.delete(localVolumeReplicas, { name: 'replica-n1' })],
+    ['delete its LocalStorageNode', () => n1.delete(localStorageNodes, { name: 'n1' })],
+  ])('has no right to %s', async (_, call) => {
+    await expect(call()).rejects.toSatisfy((error) => error instanceof KubeError && error.status === 403);
+  });
+
+  test('with a token that is bound to no pod writes nothing', async () => {
+    const unbound = await clientOf(cluster, 'rehome-agent');
+    expect(await refusal(writeNode(unbound, 'n1'))).toContain('not bound to a pod');
+    await unbound.close();
+  });
+});
