@@ -10,7 +10,11 @@ import { isNotFound, KubeError } from './errors.ts';
 import { apiVersionOf, type KubeObject, type ObjectName, pathOf, type Resource } from './resources.ts';
 
 /** RFC 7386: what is named is set, null removes, lists are replaced whole. */
-export type MergePatch<T> = T extends readonly unknown[] ? T : T extends object ? { readonly [K in keyof T]?: MergePatch<T[K]> | null } : T;
+export type MergePatch<T> = T extends readonly (infer Item)[]
+  ? readonly Item[]
+  : T extends object
+    ? { readonly [K in keyof T]?: MergePatch<T[K]> | null }
+    : T;
 
 /** RFC 6902. A `test` that does not hold answers 422. */
 export type JsonPatchOperation =
@@ -223,7 +227,7 @@ export class KubeClient {
     try {
       return (await body.json()) as T;
     } catch (error) {
-      throw KubeError.noAnswer(`${request.method} ${request.path}`, error);
+      throw KubeError.noAnswer(`${request.method} ${request.path}`, signal.aborted ? signal.reason : error);
     }
   }
 }
@@ -233,7 +237,7 @@ function collectionPath<T extends KubeObject>(resource: Resource<T>, namespace: 
 }
 
 function timeoutOf({ timeoutSeconds = DEFAULT_TIMEOUT_SECONDS }: RequestOptions): number {
-  return timeoutSeconds * 1000;
+  return Math.ceil(timeoutSeconds * 1000);
 }
 
 function either(limit: AbortSignal, given: AbortSignal | undefined): AbortSignal {

@@ -20,6 +20,7 @@ export interface HttpRequest {
 
 /** Tokens in files are renewed by the kubelet minutes before their end; the library itself reads them once a minute. */
 const CREDENTIALS_MAX_AGE_MILLISECONDS = 30_000;
+const CONNECT_TIMEOUT_MILLISECONDS = 5_000;
 
 /** @param file of the kubeconfig; without it the pod's service account. @throws where neither can be read. */
 export function loadKubeConfig(file?: string): KubeConfig {
@@ -52,13 +53,14 @@ export class KubeConnection {
     for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, String(value));
     try {
       const { headers, agent } = await this.#prepare();
-      const answer = await request(url, {
+      const asked = request(url, {
         method,
         dispatcher: agent,
         headers: { ...headers, accept: 'application/json', ...(content && { 'content-type': content.type }) },
         body: content ? JSON.stringify(content.body) : null,
         signal,
       });
+      const answer = await endedBy(signal, asked);
       if (answer.statusCode >= 200 && answer.statusCode < 300) return answer.body;
       throw KubeError.fromAnswer(description, answer.statusCode, await answer.body.text());
     } catch (error) {
@@ -88,8 +90,23 @@ export class KubeConnection {
     // HTTP/2 would put all watches and requests on one connection, where a stalled one holds up the others.
     this.#agent ??= new Agent({
       allowH2: false,
-      connect: { ...Object.fromEntries(given), keepAlive: true, keepAliveInitialDelay: 30_000 },
+      connect: { timeout: CONNECT_TIMEOUT_MILLISECONDS, ...Object.fromEntries(given), keepAlive: true, keepAliveInitialDelay: 30_000 },
     });
     return { headers, agent: this.#agent };
+  }
+}
+
+/** The transport heeds a signal only once it has a connection: where none comes about, this is the time limit. */
+async function endedBy<T>(signal: AbortSignal, asked: Promise<T>): Promise<T> {
+  const ended = Promise.withResolvers<never>();
+  const end = (): void => ended.reject(signal.reason);
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
+  // Once the limit has passed, nobody hears how it went on.
+  asked.catch(() => undefined);
+  try {
+    return await Promise.race([asked, ended.promise]);
+  } finally {
+    signal.removeEventListener('abort', end);
   }
 }

@@ -28,12 +28,23 @@ const BACKOFF = { minimumMilliseconds: 20, maximumMilliseconds: 500 };
 /** 50 placements at once needed 14 attempts at most; an agent's updates of the status are in the way too. */
 const MAXIMUM_ATTEMPTS = 100;
 
-/** What is reserved on a node, by volume. @throws {z.ZodError} where an annotation is not one of ours: somebody else has written it. */
-export function reservationsOf(node: LocalStorageNode): ReadonlyMap<string, Reservation> {
-  const annotations = Object.entries(node.metadata.annotations ?? {}).filter(([key]) => key.startsWith(Annotation.reservationPrefix));
-  return new Map(
-    annotations.map(([key, value]) => [key.slice(Annotation.reservationPrefix.length), reservationSchema.parse(JSON.parse(value))]),
-  );
+/** What is reserved on a node, by volume. An annotation that is none of ours, whatever its key, reserves nothing. */
+export function reservationsOf({ metadata }: LocalStorageNode): ReadonlyMap<string, Reservation> {
+  const reservations = new Map<string, Reservation>();
+  for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
+    if (!key.startsWith(Annotation.reservationPrefix)) continue;
+    const reservation = parseReservation(value);
+    if (reservation) reservations.set(key.slice(Annotation.reservationPrefix.length), reservation);
+  }
+  return reservations;
+}
+
+function parseReservation(text: string): Reservation | undefined {
+  try {
+    return reservationSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A reservation that the same migration already holds there is kept. @throws {KubeError} also where there is no such node, and where the races never end. */

@@ -163,7 +163,8 @@ export class Watcher<T extends KubeObject, P = T> {
     const { client, resource, selection } = this.#options;
     const silence = new AbortController();
     const watchdog = setTimeout(() => silence.abort(), this.#limits.silenceSeconds * 1000);
-    const relist = AbortSignal.timeout(Math.max(1, this.#listedAt + this.#limits.relistSeconds * 1000 - performance.now()));
+    const relistAt = this.#listedAt + this.#limits.relistSeconds * 1000;
+    const relist = AbortSignal.timeout(Math.max(1, Math.ceil(relistAt - performance.now())));
     try {
       const events = client.watch(resource, {
         ...selection,
