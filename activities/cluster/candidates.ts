@@ -3,6 +3,7 @@ import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts'
 import type { LocalStorageNode, Pool } from '../../core/contracts/objects/index.ts';
 import { type CandidateNode, DEFAULT_TOPOLOGY, type PoolState, type VolumeDemand } from '../../core/domain/placement.ts';
 import type { PodConstraints } from '../../core/domain/pod-fit.ts';
+import { outstandingReservations } from '../../core/domain/reserved-space.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
 import { reservationsOf } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
@@ -50,6 +51,7 @@ function constraintsOf({ spec }: PodView): PodConstraints {
 
 export function candidateOf(facts: Facts, storageNode: LocalStorageNode): CandidateNode {
   const { name } = storageNode.metadata;
+  const pools = storageNode.status?.pools ?? {};
   const node = facts.stores.nodes.get(keyOf({ name }));
   const { zone = DEFAULT_TOPOLOGY, region = DEFAULT_TOPOLOGY } = storageNode.spec.topogoly ?? {};
   return {
@@ -61,8 +63,8 @@ export function candidateOf(facts: Facts, storageNode: LocalStorageNode): Candid
     agentReady: storageNode.status?.state === 'Ready' && isAgentAlive(facts, name),
     zone,
     region,
-    pools: Object.entries(storageNode.status?.pools ?? {}).map(([poolName, pool]) => poolState(poolName, pool)),
-    reservations: Array.from(reservationsOf(storageNode), ([volume, { pool, bytes }]) => ({ volume, pool, bytes })),
+    pools: Object.entries(pools).map(([poolName, pool]) => poolState(poolName, pool)),
+    reservations: outstandingReservations(reservationsOf(storageNode), pools),
   };
 }
 

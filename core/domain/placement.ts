@@ -1,12 +1,11 @@
 /**
  * Where a volume may go, and why not elsewhere.
  *
- * Pure, so that the plan which a waiting migration shows and the plan a reservation is made by are the same function of the same facts. A
- * reservation is a promise on a pool: it counts until the volume itself stands in the pool's list, because from then on it is in the pool's own
- * figures.
+ * Pure, so that the plan which a waiting migration shows and the plan a reservation is made by are the same function of the same facts.
  */
 import type { Refusal } from '../contracts/reasons.ts';
 import { keepsPodsAway, type NodeTraits, type PodConstraints, podRefusal } from './pod-fit.ts';
+import type { OutstandingReservation } from './reserved-space.ts';
 
 /** A pool as its node's agent last reported it. */
 export interface PoolState {
@@ -20,14 +19,6 @@ export interface PoolState {
   readonly volumes: ReadonlySet<string>;
 }
 
-/** Room that is promised to a volume on its way to a node. */
-export interface ReservedSpace {
-  readonly volume: string;
-  readonly pool: string;
-  /** The volume and its metadata volume. */
-  readonly bytes: number;
-}
-
 export interface CandidateNode extends NodeTraits {
   readonly ready: boolean;
   readonly schedulable: boolean;
@@ -36,7 +27,8 @@ export interface CandidateNode extends NodeTraits {
   readonly zone: string;
   readonly region: string;
   readonly pools: readonly PoolState[];
-  readonly reservations: readonly ReservedSpace[];
+  /** What is promised to volumes on their way and is not yet in the pools' own figures. */
+  readonly reservations: readonly OutstandingReservation[];
 }
 
 /** HwameiStor's `accessibility`. */
@@ -98,9 +90,7 @@ function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refu
   const pool = node.pools.find(({ name }) => name === demand.pool);
   if (!pool) return 'NoSuchPool';
   if (pool.volumeLimitBytes !== undefined && demand.volumeBytes > pool.volumeLimitBytes) return 'CapacityLimitReached';
-  const promised = node.reservations.filter(
-    ({ volume, pool: name }) => name === pool.name && volume !== demand.volume && !pool.volumes.has(volume),
-  );
+  const promised = node.reservations.filter((reservation) => reservation.pool === pool.name && reservation.volume !== demand.volume);
   if (promised.length + 1 > pool.freeVolumeCount) return 'VolumeCountReached';
   const freeAfterBytes = pool.freeBytes - promised.reduce((sum, { bytes }) => sum + bytes, 0) - demand.spaceBytes;
   return freeAfterBytes < 0 ? 'PoolFull' : 1 - freeAfterBytes / pool.totalBytes;
