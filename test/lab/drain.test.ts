@@ -1,0 +1,103 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { runDrain } from '../../lab/demo/drain.ts';
+import { ownShareSeconds } from '../../lab/demo/migrations.ts';
+import { Steps } from '../../lab/index.ts';
+import { Cluster, eventually, nodeStorage } from './support.ts';
+
+const cluster = new Cluster();
+const { lab } = cluster;
+
+beforeEach(() => cluster.reset());
+
+describe('a cordoned node', () => {
+  test('hands its volumes over bit by bit, keeps nothing, and is evacuated', async () => {
+    const [small, large] = [await cluster.filledVolume('small', 'n1', '16Mi'), await cluster.filledVolume('large', 'n1', '192Mi')];
+    const before = await nodeStorage(lab.machine('n1'));
+    expect(before.some((line) => line.startsWith('large|'))).toBe(true);
+
+    await cluster.cordon('n1');
+    await lab.kubectl(['wait', 'localstoragenode/n1', '--for=condition=Evacuated', '--timeout=120s']);
+
+    for (const [volume, sha256] of [
+      ['small', small],
+      ['large', large],
+    ] as const) {
+      const node = await cluster.nodeOf(volume);
+      expect(node).not.toBe('n1');
+      expect(await cluster.sha256(volume, node)).toBe(sha256);
+      const { status } = (await cluster.migration(volume))!;
+      expect(status).toMatchObject({
+        state: 'Completed',
+        phase: 'Completed',
+        targetNode: node,
+        sourceSha256: sha256,
+        targetSha256: sha256,
+      });
+    }
+    for (const machine of lab.machines) {
+      const lines = await nodeStorage(machine);
+      expect(lines.filter((line) => /rehome|_md|-back|cs:/.test(line))).toEqual([]);
+    }
+    expect(await nodeStorage(lab.machine('n1'))).toEqual([]);
+  });
+
+  test("costs at most 15 s of Rehome's own time a volume, however large the volume is", async () => {
+    await cluster.filledVolume('small', 'n1', '16Mi');
+    await cluster.cordon('n1');
+    await cluster.reaches('small', 'Completed');
+    await cluster.uncordon('n1');
+    await cluster.filledVolume('large', 'n1', '256Mi');
+    await cluster.cordon('n1');
+    await cluster.reaches('large', 'Completed', 120);
+
+    const [small, large] = await Promise.all(['small', 'large'].map(ownShareOf));
+    console.log(`own share: small ${small!.toFixed(1)} s, large ${large!.toFixed(1)} s`);
+    expect(small).toBeLessThan(15);
+    expect(large).toBeLessThan(15);
+  });
+
+  test('is named by Events on node, claim, volume and migration', async () => {
+    await cluster.filledVolume('told', 'n1', '8Mi');
+    await cluster.cordon('n1');
+    await cluster.reaches('told', 'Completed');
+    await eventually('an Event on each kind of object', 20, async () => {
+      const events = await cluster.list<{ reason: string; regarding: { kind: string } }>('events.events.k8s.io', '-A');
+      const told = (kind: string, reason: string): boolean =>
+        events.some((event) => event.regarding.kind === kind && event.reason === reason);
+      return (
+        told('Node', 'EvictionStarted') &&
+        told('PersistentVolumeClaim', 'VolumeMoved') &&
+        told('LocalVolume', 'MigrationCompleted') &&
+        told('LocalVolumeMigrate', 'MigrationCompleted')
+      );
+    });
+  });
+});
+
+test('a drained node with writing pods is powered off, and every acknowledged write is on the new nodes', async () => {
+  const { checks } = await runDrain(lab, new Steps());
+  expect(checks.filter(({ holds }) => !holds)).toEqual([]);
+  await lab.start('n1');
+});
+
+test('an agent stays below 200 MB', async () => {
+  for (const machine of lab.machines) {
+    const { stdout } = await machine.exec(
+      "for p in /proc/[0-9]*; do grep -qs /opt/rehome/main.cjs $p/cmdline && sed -n 's/^VmRSS: *//p' $p/status; done",
+    );
+    const residentKib = Math.max(
+      ...stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => Number.parseInt(line, 10)),
+    );
+    console.log(`agent on ${machine.name}: ${Math.round(residentKib / 1024)} MiB resident`);
+    expect(residentKib).toBeGreaterThan(10_000);
+    expect(residentKib * 1024).toBeLessThan(200e6);
+  }
+});
+
+async function ownShareOf(volume: string): Promise<number> {
+  const times = Object.entries((await cluster.migration(volume))!.status!.phaseTimes!);
+  return ownShareSeconds(Object.fromEntries(times.map(([phase, time]) => [phase, Date.parse(time)])))!;
+}

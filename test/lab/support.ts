@@ -1,0 +1,180 @@
+/** What the lab's tests share: waiting for conditions, and looking at nodes and objects with their own commands. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Lab } from '../../lab/index.ts';
+import type { Machine } from '../../lab/machines/index.ts';
+
+export const POOL = 'LocalStorage_PoolHDD';
+
+/** Polls until the condition gives a value; every wait is bounded and says what it waited for, and what it saw last. */
+export async function eventually<T>(what: string, seconds: number, look: () => Promise<T | undefined | false>): Promise<T> {
+  const deadline = Date.now() + seconds * 1000;
+  let failure: unknown;
+  for (;;) {
+    try {
+      const found = await look();
+      if (found !== undefined && found !== false) return found;
+      failure = undefined;
+    } catch (error) {
+      failure = error;
+    }
+    if (Date.now() > deadline) throw new Error(`waited ${seconds} s in vain for ${what}`, { cause: failure });
+    await sleep(250);
+  }
+}
+
+export interface MigrateObject {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly creationTimestamp: string };
+  readonly spec: { readonly volumeName: string; readonly sourceNode: string };
+  readonly status?: {
+    readonly state?: string;
+    readonly phase?: string;
+    readonly reason?: string;
+    readonly message?: string;
+    readonly targetNode?: string;
+    readonly pointOfNoReturn?: boolean;
+    readonly sourceSha256?: string;
+    readonly targetSha256?: string;
+    readonly progress?: { readonly percent: number; readonly syncedBytes: number };
+    readonly phaseTimes?: Readonly<Record<string, string>>;
+  };
+}
+
+export class Cluster {
+  readonly lab = Lab.open();
+
+  async get<T>(...args: string[]): Promise<T> {
+    return JSON.parse((await this.lab.kubectl(['get', ...args, '-o', 'json'])).stdout) as T;
+  }
+
+  async list<T>(...args: string[]): Promise<T[]> {
+    return (await this.get<{ items: T[] }>(...args)).items;
+  }
+
+  /** The newest migration of the volume. */
+  async migration(volume: string): Promise<MigrateObject | undefined> {
+    const all = await this.list<MigrateObject>('localvolumemigrates');
+    return all
+      .filter(({ spec }) => spec.volumeName === volume)
+      .sort((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp))
+      .at(-1);
+  }
+
+  async reaches(volume: string, phases: string | readonly string[], seconds = 90): Promise<MigrateObject> {
+    const wanted = [phases].flat();
+    let last: MigrateObject | undefined;
+    try {
+      return await eventually(`the migration of ${volume} in phase ${wanted.join(' or ')}`, seconds, async () => {
+        last = await this.migration(volume);
+        return last && wanted.includes(last.status?.phase ?? '') && last;
+      });
+    } catch (error) {
+      throw new Error(`${(error as Error).message}; it says ${JSON.stringify(last?.status)}`, { cause: error });
+    }
+  }
+
+  /** The node that holds the volume's only replica. */
+  async nodeOf(volume: string): Promise<string> {
+    const replicas = await this.list<{ spec: { volumeName: string; nodeName: string } }>('localvolumereplicas');
+    const nodes = replicas.filter(({ spec }) => spec.volumeName === volume).map(({ spec }) => spec.nodeName);
+    if (nodes.length !== 1) throw new Error(`volume ${volume} has replicas on ${nodes.join(', ') || 'no node'}`);
+    return nodes[0]!;
+  }
+
+  /** A volume without a pod, filled with what no other has. @returns the sha256 of its whole device. */
+  async filledVolume(name: string, node: string, size = '32Mi'): Promise<string> {
+    await this.lab.createVolume({ name, node, size, fileSystem: 'block' });
+    const machine = this.lab.machine(node);
+    const device = `/dev/${POOL}/${name}`;
+    await machine.exec(
+      `dd if=/dev/urandom of=${device} bs=1M count=$(( $(blockdev --getsize64 ${device}) / 1048576 )) conv=fsync 2>/dev/null`,
+      {
+        timeoutSeconds: 120,
+      },
+    );
+    return this.sha256(name, node);
+  }
+
+  async sha256(volume: string, node: string): Promise<string> {
+    const { stdout } = await this.lab.machine(node).exec(`sha256sum < /dev/${POOL}/${volume}`, { timeoutSeconds: 120 });
+    return stdout.split(' ')[0]!;
+  }
+
+  async cordon(node: string): Promise<void> {
+    await this.lab.kubectl(['cordon', node]);
+  }
+
+  async uncordon(node: string): Promise<void> {
+    await this.lab.kubectl(['uncordon', node]);
+  }
+
+  async evacuated(node: string): Promise<{ status: string; reason: string; message: string } | undefined> {
+    const { status } = await this.get<{ status?: { conditions?: { type: string; status: string; reason: string; message: string }[] } }>(
+      'localstoragenode',
+      node,
+    );
+    return status?.conditions?.find(({ type }) => type === 'Evacuated');
+  }
+
+  /** All nodes up, schedulable and without labels of ours; no migration under way; no volumes: what a test may expect. */
+  async reset(): Promise<void> {
+    const nodes = this.lab.machines.map(({ name }) => name);
+    for (const machine of this.lab.machines) {
+      if (!machine.isRunning()) await this.lab.start(machine.name);
+      await machine.heal();
+      await machine.rate('off');
+    }
+    await this.lab.kubectl(['delete', 'statefulset,deployment,pod', '--all', '--wait', '--timeout=60s']);
+    for (const node of nodes) {
+      await this.lab.kubectl(['label', 'node', node, 'hwameistor.io/eviction-']);
+      await this.uncordon(node);
+    }
+    await eventually('no migration under way', 120, async () => {
+      const open = (await this.list<MigrateObject>('localvolumemigrates')).filter(
+        ({ status }) => !['Completed', 'Aborted'].includes(status?.phase ?? ''),
+      );
+      return open.length === 0;
+    });
+    for (const { metadata } of await this.list<{ metadata: { name: string } }>('localvolumes')) await this.deleteVolume(metadata.name);
+    await this.lab.kubectl(['delete', 'localvolumemigrates', '--all', '--wait', '--timeout=30s']);
+    await eventually('agents that report empty pools', 30, async () => {
+      const storageNodes = await this.list<{ status?: { pools?: Record<string, { volumes?: string[] }> } }>('localstoragenodes');
+      return storageNodes.every(({ status }) => Object.values(status?.pools ?? {}).every(({ volumes }) => (volumes ?? []).length === 0));
+    });
+  }
+
+  private async deleteVolume(name: string): Promise<void> {
+    await this.lab.kubectl(['delete', 'pvc', name, '--ignore-not-found', '--wait', '--timeout=30s']);
+    await this.lab.kubectl(['delete', 'pv', name, '--ignore-not-found', '--wait=false']);
+    const replicas = await this.list<{ metadata: { name: string }; spec: { volumeName: string } }>('localvolumereplicas');
+    const names = replicas.filter(({ spec }) => spec.volumeName === name).map(({ metadata }) => metadata.name);
+    if (names.length > 0) await this.lab.kubectl(['delete', 'localvolumereplica', ...names]);
+    await this.lab.kubectl(['delete', 'localvolume', name, '--ignore-not-found']);
+    for (const machine of this.lab.machines) await machine.exec(['lvremove', '-y', '--select', `lv_name=${name} || origin=${name}`, POOL]);
+  }
+}
+
+/** Everything of a node's storage that a move touches, as its own commands print it. */
+export async function nodeStorage(machine: Machine): Promise<string[]> {
+  const results = await Promise.all([
+    machine.exec(['lvs', '--noheadings', '--separator', '|', '-o', 'lv_name,lv_uuid,lv_size,lv_attr,lv_tags', '--units', 'b', POOL]),
+    machine.exec('dmsetup table | sort'),
+    machine.exec("grep -E '^ *[0-9]+: ' /proc/drbd || true"),
+  ]);
+  return results.flatMap(({ stdout }) =>
+    stdout
+      .split('\n')
+      .map((line) => line.trim())
+      .filter(Boolean),
+  );
+}
+
+/** Objects that a move changes, without what changes by itself. */
+export async function objectState(cluster: Cluster): Promise<unknown> {
+  const kinds = ['localvolumes', 'localvolumereplicas', 'persistentvolumes', 'persistentvolumeclaims'];
+  const lists = await Promise.all(kinds.map((kind) => cluster.list<{ metadata: { name: string; uid: string }; spec: unknown }>(kind)));
+  const storageNodes = await cluster.list<{ metadata: { name: string; annotations?: Record<string, string> } }>('localstoragenodes');
+  return {
+    objects: lists.flat().map(({ metadata, spec }) => ({ name: metadata.name, uid: metadata.uid, spec })),
+    annotations: storageNodes.map(({ metadata }) => ({ name: metadata.name, annotations: metadata.annotations ?? {} })),
+  };
+}
