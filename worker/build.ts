@@ -100,17 +100,18 @@ function printSizes(directory: string): void {
   }
 }
 
+/** Both programs, below one folder. */
+export async function buildAll(dist: string): Promise<void> {
+  const [controller, agent] = [join(dist, 'controller'), join(dist, 'agent')];
+  await Promise.all([
+    buildController({ entry: join(ROOT, 'worker/controller/main.ts'), directory: controller, workflows: join(ROOT, 'workflows/index.ts') }),
+    buildAgent({ entry: join(ROOT, 'worker/agent/main.ts'), directory: agent }),
+  ]);
+}
+
 if (import.meta.main) {
   const started = performance.now();
-  const dist = join(ROOT, 'dist');
-  await Promise.all([
-    buildController({
-      entry: join(ROOT, 'worker/controller/main.ts'),
-      directory: join(dist, 'controller'),
-      workflows: join(ROOT, 'workflows/index.ts'),
-    }),
-    buildAgent({ entry: join(ROOT, 'worker/agent/main.ts'), directory: join(dist, 'agent') }),
-  ]);
-  printSizes(dist);
+  await buildAll(join(ROOT, 'dist'));
+  for (const program of ['controller', 'agent']) printSizes(join(ROOT, 'dist', program));
   console.log(`built in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

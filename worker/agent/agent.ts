@@ -6,8 +6,10 @@
  */
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { AgentConfiguration } from '../../core/contracts/configuration.ts';
-import { agentLease, controlTaskQueue, syncTaskQueue } from '../../core/contracts/names.ts';
-import { LeaseHeartbeat } from '../../system/kube/lease.ts';
+import { controlTaskQueue, syncTaskQueue } from '../../core/contracts/names.ts';
+import { NodeReporter } from '../../reconcilers/node-report.ts';
+import { readStorageFacts } from '../../reconcilers/storage-facts.ts';
+import { localHost } from '../../system/host.ts';
 import { activityInterceptor } from '../activity-interceptor.ts';
 import { faultPoints } from '../faults.ts';
 import type { Logger } from '../logging.ts';
@@ -59,14 +61,18 @@ export function runAgent({ configuration, logger, signal }: AgentOptions): Promi
     const sync = { taskQueue: syncTaskQueue(nodeName), maxConcurrentActivityTaskExecutions: SYNC_SLOTS };
     const workers = [await createWorker(control), await createWorker(sync)];
 
-    const heartbeat = new LeaseHeartbeat({
+    // The Lease says that steps will be done, so not before there is somebody to do them.
+    const reporter = new NodeReporter({
       client: kube,
-      lease: { namespace, name: agentLease(nodeName) },
-      identity: nodeName,
-      onError: (error) => logger.warn({ error }, 'the Lease could not be renewed, tried again'),
+      nodeName,
+      storageAddress: configuration.storageAddress,
+      namespace,
+      pools: configuration.pools,
+      readStorage: () => readStorageFacts(localHost),
+      onError: (error) => logger.warn({ error }, 'report or Lease: could not be written, tried again'),
     });
-    closeAtEnd(() => heartbeat.stop());
-    heartbeat.start();
+    closeAtEnd(() => reporter.stop());
+    reporter.start();
     logger.info('agent runs');
     await Promise.all(workers.map((worker) => worker.runUntil(untilAborted(signal))));
   });
