@@ -12,6 +12,7 @@ let admin: KubeClient;
 beforeAll(async () => {
   cluster = await startCluster();
   admin = cluster.client;
+  await grantRights(cluster);
 });
 afterAll(async () => cluster?.stop());
 
@@ -122,7 +123,6 @@ describe('an agent', () => {
   let n1: KubeClient;
   let n2: KubeClient;
   beforeAll(async () => {
-    await grantRights(cluster);
     n1 = await startAgent(cluster, 'n1');
     n2 = await startAgent(cluster, 'n2');
     await admin.create(localVolumeReplicas, replica('replica-n1', 'n1'));
@@ -185,4 +185,24 @@ describe('an agent', () => {
     expect(await refusal(writeNode(unbound, 'n1'))).toContain('not bound to a pod');
     await unbound.close();
   });
+});
+
+test('the controller reads no secrets, and neither deletes pods nor changes nodes', async () => {
+  const account = 'system:serviceaccount:rehome-system:rehome-controller';
+  const mayI = (verb: string, resource: string) =>
+    kubectl(cluster, 'auth', 'can-i', verb, resource, `--as=${account}`).then(
+      () => true,
+      () => false,
+    );
+  expect(await mayI('delete', 'persistentvolumes')).toBe(true);
+  for (const [verb, resource] of [
+    ['get', 'secrets'],
+    ['delete', 'pods'],
+    ['patch', 'nodes'],
+    ['delete', 'localvolumes.hwameistor.io'],
+    ['delete', 'localvolumemigrates.hwameistor.io'],
+    ['create', 'clusterrolebindings.rbac.authorization.k8s.io'],
+  ] as const) {
+    expect(await mayI(verb, resource), `${verb} ${resource}`).toBe(false);
+  }
 });
