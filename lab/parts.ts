@@ -1,0 +1,27 @@
+/** The parts of a lab, opened from its state by every command anew. */
+import { join } from 'node:path';
+import { ControlPlane } from './cluster/index.ts';
+import { HOST_MANAGEMENT_ADDRESS } from './machines/index.ts';
+import type { BackgroundProgram } from './processes.ts';
+import type { LabState } from './state.ts';
+
+/** Of the lab's own address; etcd's are free ports of loopback. */
+export const PORTS = { apiserver: 6443, temporal: 7233, temporalUi: 8233 } as const;
+
+export function openControlPlane(directory: string, { ports, programs }: LabState): ControlPlane {
+  return new ControlPlane({ directory, address: HOST_MANAGEMENT_ADDRESS, ports, programs });
+}
+
+/** @param node its user of the cluster is made with it, see `addKubeletUser`. */
+export function kubeletProgram(directory: string, node: string): BackgroundProgram {
+  return { program: process.execPath, args: [join(import.meta.dirname, 'kubelet', 'main.ts'), node, directory] };
+}
+
+export function kubeletName(node: string): string {
+  return `kubelet-${node}`;
+}
+
+/** Owners of pods whose containers are not to be started, see lab/kubelet/pod-worker.ts. */
+export function holdDirectory(directory: string, node: string): string {
+  return join(directory, 'held', node);
+}

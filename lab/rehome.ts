@@ -1,0 +1,140 @@
+/** Rehome in the lab: the agents as the pods that they are everywhere, the controller as a process of the host. */
+import { randomBytes } from 'node:crypto';
+import { cpSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import type { ControlPlane } from './cluster/index.ts';
+import { run } from './command.ts';
+import { makeAgentDisk } from './image/index.ts';
+import { BackgroundProcesses, type BackgroundProgram } from './processes.ts';
+import type { LabState } from './state.ts';
+import { waitFor } from './wait.ts';
+
+const REPOSITORY = join(import.meta.dirname, '..');
+const NAMESPACE = 'rehome-system';
+export const AGENT_DAEMON_SET = 'rehome-agent';
+const CONTROLLER = 'rehome-controller';
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+}
+
+interface DaemonSet extends Manifest {
+  readonly spec: { readonly template: { readonly spec: { readonly containers: readonly AgentContainer[] } } };
+}
+
+interface AgentContainer {
+  readonly command?: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+}
+
+/** Bundles both programs. @returns the file of the disk that carries the agent to the nodes. */
+export async function buildRehome(directory: string): Promise<{ readonly agentDisk: string }> {
+  await run(process.execPath, [join(REPOSITORY, 'worker', 'build.ts')], { timeoutSeconds: 300 });
+  const agentDisk = join(directory, 'agent.squashfs');
+  await makeAgentDisk(join(REPOSITORY, 'dist', 'agent'), agentDisk);
+  // A later build must not change the program of a lab that is up.
+  cpSync(join(REPOSITORY, 'dist', 'controller'), join(directory, 'controller'), { recursive: true });
+  return { agentDisk };
+}
+
+/** HwameiStor's objects can be made, and nothing else of Rehome. */
+export async function applyCustomResources(controlPlane: ControlPlane): Promise<void> {
+  await kubectl(controlPlane, ['apply', '--server-side', '-f', join(REPOSITORY, 'deploy', 'crds')]);
+  const wait = ['wait', '--for=condition=Established', '--timeout=30s', '-f', join(REPOSITORY, 'deploy', 'crds')];
+  await kubectl(controlPlane, wait);
+}
+
+/** Applies `deploy/` as it is, but for the controller, which is a process here, and for what a node without images needs. */
+export async function deployAgents(controlPlane: ControlPlane): Promise<void> {
+  const { stdout } = await kubectl(controlPlane, ['kustomize', join(REPOSITORY, 'deploy')]);
+  const manifests = parseAllDocuments(stdout).map((document) => document.toJS() as Manifest);
+  const applied = forLab(manifests, controlPlane.temporalAddress);
+  await kubectl(controlPlane, ['apply', '--server-side', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: applied }));
+  const key = `--from-literal=key=${randomBytes(32).toString('base64')}`;
+  await kubectl(controlPlane, ['--namespace', NAMESPACE, 'create', 'secret', 'generic', 'rehome-cluster-key', key]);
+}
+
+/** Pure. @returns the manifests without the controller's workload, the agents' command and addresses replaced. */
+export function forLab(manifests: readonly Manifest[], temporalAddress: string): Manifest[] {
+  const isControllerWorkload = ({ kind }: Manifest): boolean => kind === 'Deployment' || kind === 'PodDisruptionBudget';
+  return manifests
+    .filter((manifest) => !isControllerWorkload(manifest))
+    .map((manifest) => (manifest.kind === 'DaemonSet' ? withLabContainers(manifest as DaemonSet, temporalAddress) : manifest));
+}
+
+function withLabContainers(daemonSet: DaemonSet, temporalAddress: string): DaemonSet {
+  const { spec } = daemonSet.spec.template;
+  const containers = spec.containers.map((container) => ({
+    ...container,
+    // Mirrors have a network of their own, in which node n1 is number 1.
+    command: [
+      'sh',
+      '-c',
+      'export STORAGE_ADDRESS=10.77.0.`echo $NODE_NAME | tr -d n`; exec /opt/node/bin/node --max-semi-space-size=1 /opt/rehome/main.cjs',
+    ],
+    env: [...(container.env ?? []).filter(({ name }) => name !== 'TEMPORAL_ADDRESS'), { name: 'TEMPORAL_ADDRESS', value: temporalAddress }],
+  }));
+  return { ...daemonSet, spec: { ...daemonSet.spec, template: { ...daemonSet.spec.template, spec: { ...spec, containers } } } };
+}
+
+/** Returns when every agent runs. */
+export async function waitForAgents(controlPlane: ControlPlane): Promise<void> {
+  await kubectl(controlPlane, ['--namespace', NAMESPACE, 'rollout', 'status', `daemonset/${AGENT_DAEMON_SET}`, '--timeout=90s']);
+}
+
+/** A kubeconfig of the controller's own service account: it has the rights of the real one, no more. */
+export async function writeControllerKubeconfig(controlPlane: ControlPlane, directory: string): Promise<void> {
+  const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${CONTROLLER}/token`;
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 7 * 24 * 3600 } };
+  const { status } = await controlPlane.withAdministrator((client) => client.create<{ status: { token: string } }>(path, request));
+  const administrator = JSON.parse(await readFile(controlPlane.kubeconfig, 'utf8'));
+  const kubeconfig = { ...administrator, users: [{ name: 'user', user: { token: status.token } }] };
+  await writeFile(controllerKubeconfig(directory), JSON.stringify(kubeconfig, null, 2), { mode: 0o600 });
+}
+
+/** Starts the controller's process; returns when it leads. */
+export async function startController(controlPlane: ControlPlane, directory: string, state: LabState): Promise<void> {
+  const processes = new BackgroundProcesses(directory);
+  await processes.start('controller', controllerProgram(controlPlane, directory, state));
+  await waitFor(
+    `the controller holds its Lease (see ${processes.logFile('controller')})`,
+    async () => {
+      const { stdout } = await kubectl(controlPlane, [
+        '--namespace',
+        NAMESPACE,
+        'get',
+        'lease',
+        CONTROLLER,
+        '-o',
+        'jsonpath={.spec.holderIdentity} {.spec.renewTime}',
+      ]);
+      return stdout.trim() !== '';
+    },
+    { timeoutSeconds: 60, intervalMs: 300 },
+  );
+}
+
+function controllerProgram(controlPlane: ControlPlane, directory: string, { controllerEnvironment }: LabState): BackgroundProgram {
+  return {
+    program: process.execPath,
+    args: ['--max-semi-space-size=2', join(directory, 'controller', 'main.cjs')],
+    environment: {
+      KUBECONFIG: controllerKubeconfig(directory),
+      REHOME_NAMESPACE: NAMESPACE,
+      TEMPORAL_ADDRESS: controlPlane.temporalAddress,
+      REHOME_UI_URL: controlPlane.temporalUiUrl,
+      ...controllerEnvironment,
+    },
+  };
+}
+
+function controllerKubeconfig(directory: string): string {
+  return join(directory, 'kubeconfigs', 'controller');
+}
+
+function kubectl(controlPlane: ControlPlane, args: readonly string[], stdin?: string): ReturnType<typeof run> {
+  return run(controlPlane.kubectl, ['--kubeconfig', controlPlane.kubeconfig, ...args], { timeoutSeconds: 120, ...(stdin && { stdin }) });
+}
