@@ -118,6 +118,11 @@ export class Lab {
     return run(this.#controlPlane.kubectl, ['--kubeconfig', this.kubeconfig, ...args], options);
   }
 
+  /** Runs Temporal's command line against the lab's server. @throws CommandError */
+  temporal(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return run(this.#controlPlane.temporal, [...args, '--address', this.temporalAddress], options);
+  }
+
   /** `kubectl apply` of objects. */
   async apply(...objects: readonly object[]): Promise<void> {
     const list = { apiVersion: 'v1', kind: 'List', items: objects };
@@ -145,8 +150,11 @@ export class Lab {
     }
   }
 
-  /** Starts what `kill` ended, on the same data; returns when it answers. Does nothing where it runs. */
-  async start(name: string): Promise<void> {
+  /**
+   * Starts what `kill` ended, on the same data; returns when it answers. Does nothing where it runs.
+   * @param options.environment added to the controller's environment this time: fault points of a test.
+   */
+  async start(name: string, { environment = {} }: { readonly environment?: Readonly<Record<string, string>> } = {}): Promise<void> {
     const part = this.#part(name);
     switch (part.kind) {
       case 'machine':
@@ -157,7 +165,7 @@ export class Lab {
       case 'kubelet':
         return this.#processes.start(name, kubeletProgram(this.directory, part.machine.name));
       case 'controller':
-        return startController(this.#controlPlane, this.directory, this.state);
+        return startController(this.#controlPlane, this.directory, { ...this.state.controllerEnvironment, ...environment });
       case 'component':
         return this.#controlPlane.start(part.component);
     }

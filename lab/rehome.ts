@@ -8,13 +8,14 @@ import type { ControlPlane } from './cluster/index.ts';
 import { run } from './command.ts';
 import { makeAgentDisk } from './image/index.ts';
 import { BackgroundProcesses, type BackgroundProgram } from './processes.ts';
-import type { LabState } from './state.ts';
 import { waitFor } from './wait.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..');
 const NAMESPACE = 'rehome-system';
 export const AGENT_DAEMON_SET = 'rehome-agent';
 const CONTROLLER = 'rehome-controller';
+
+type Environment = Readonly<Record<string, string>>;
 
 interface Manifest {
   readonly kind: string;
@@ -96,9 +97,9 @@ export async function writeControllerKubeconfig(controlPlane: ControlPlane, dire
 }
 
 /** Starts the controller's process; returns when it leads. */
-export async function startController(controlPlane: ControlPlane, directory: string, state: LabState): Promise<void> {
+export async function startController(controlPlane: ControlPlane, directory: string, environment: Environment): Promise<void> {
   const processes = new BackgroundProcesses(directory);
-  await processes.start('controller', controllerProgram(controlPlane, directory, state));
+  await processes.start('controller', controllerProgram(controlPlane, directory, environment));
   await waitFor(
     `the controller holds its Lease (see ${processes.logFile('controller')})`,
     async () => {
@@ -117,7 +118,7 @@ export async function startController(controlPlane: ControlPlane, directory: str
   );
 }
 
-function controllerProgram(controlPlane: ControlPlane, directory: string, { controllerEnvironment }: LabState): BackgroundProgram {
+function controllerProgram(controlPlane: ControlPlane, directory: string, environment: Environment): BackgroundProgram {
   return {
     program: process.execPath,
     args: ['--max-semi-space-size=2', join(directory, 'controller', 'main.cjs')],
@@ -126,7 +127,7 @@ function controllerProgram(controlPlane: ControlPlane, directory: string, { cont
       REHOME_NAMESPACE: NAMESPACE,
       TEMPORAL_ADDRESS: controlPlane.temporalAddress,
       REHOME_UI_URL: controlPlane.temporalUiUrl,
-      ...controllerEnvironment,
+      ...environment,
     },
   };
 }

@@ -18,8 +18,7 @@ async function diedWithoutPersistentVolume(): Promise<{ sha256: string; before: 
   const before = await cluster.get<PersistentVolume>('pv', 'data');
   await cluster.cordon('n1');
   await eventually('the PersistentVolume gone and its controller dead', 90, async () => {
-    const { processes } = await lab.status();
-    const dead = !processes.some(({ name, running }) => name === 'controller' && running);
+    const dead = !lab.processes().some(({ name, running }) => name === 'controller' && running);
     return dead && (await cluster.list<PersistentVolume>('pv')).every(({ metadata }) => metadata.name !== 'data');
   });
   return { sha256, before };

@@ -134,22 +134,12 @@ export class Cluster {
       );
       return open.length === 0;
     });
-    for (const { metadata } of await this.list<{ metadata: { name: string } }>('localvolumes')) await this.deleteVolume(metadata.name);
+    for (const { metadata } of await this.list<{ metadata: { name: string } }>('localvolumes')) await this.lab.deleteVolume(metadata.name);
     await this.lab.kubectl(['delete', 'localvolumemigrates', '--all', '--wait', '--timeout=30s']);
     await eventually('agents that report empty pools', 30, async () => {
       const storageNodes = await this.list<{ status?: { pools?: Record<string, { volumes?: string[] }> } }>('localstoragenodes');
       return storageNodes.every(({ status }) => Object.values(status?.pools ?? {}).every(({ volumes }) => (volumes ?? []).length === 0));
     });
-  }
-
-  private async deleteVolume(name: string): Promise<void> {
-    await this.lab.kubectl(['delete', 'pvc', name, '--ignore-not-found', '--wait', '--timeout=30s']);
-    await this.lab.kubectl(['delete', 'pv', name, '--ignore-not-found', '--wait=false']);
-    const replicas = await this.list<{ metadata: { name: string }; spec: { volumeName: string } }>('localvolumereplicas');
-    const names = replicas.filter(({ spec }) => spec.volumeName === name).map(({ metadata }) => metadata.name);
-    if (names.length > 0) await this.lab.kubectl(['delete', 'localvolumereplica', ...names]);
-    await this.lab.kubectl(['delete', 'localvolume', name, '--ignore-not-found']);
-    for (const machine of this.lab.machines) await machine.exec(['lvremove', '-y', '--select', `lv_name=${name} || origin=${name}`, POOL]);
   }
 }
 
