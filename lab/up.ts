@@ -140,7 +140,7 @@ class Ascent {
       this.#step('every agent runs', () => waitForAgents(controlPlane)),
       this.#step('the controller leads', async () => {
         await writeControllerKubeconfig(controlPlane, directory);
-        await startController(controlPlane, directory, state);
+        await startController(controlPlane, directory, state.controllerEnvironment);
       }),
     ]);
   }
