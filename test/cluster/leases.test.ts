@@ -55,6 +55,27 @@ describe('leader election', () => {
     expect(spec?.leaseTransitions).toBe(1);
   });
 
+  test('lets one of many take a free Lease that all of them have seen free', async () => {
+    await cluster.client.create(leases, { metadata: { name: 'seen-free', namespace: 'default' }, spec: { holderIdentity: '' } });
+    const everyoneHasSeen = Promise.withResolvers<void>();
+    let seen = 0;
+    const find = cluster.client.find.bind(cluster.client);
+    const spy = vi.spyOn(cluster.client, 'find').mockImplementation(async (...request) => {
+      const found = await find(...request);
+      seen += 1;
+      if (seen === 10) everyoneHasSeen.resolve();
+      await everyoneHasSeen.promise;
+      return found;
+    });
+    const story: string[] = [];
+    const candidates = Array.from({ length: 10 }, (_, index) => candidate(`candidate-${index}`, 'seen-free', story));
+    // Each looks again after a lost race: then all have tried.
+    await vi.waitFor(() => expect(seen).toBeGreaterThan(20), { timeout: 10_000 });
+    spy.mockRestore();
+    expect(story).toHaveLength(1);
+    expect(candidates.filter(({ isLeader }) => isLeader)).toHaveLength(1);
+  });
+
   test('takes over from a leader that cannot reach the API server, after that one has stopped leading', async () => {
     const proxy = await cluster.startProxy();
     const story: string[] = [];
