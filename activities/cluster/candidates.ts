@@ -75,7 +75,7 @@ function poolState(name: string, pool: Pool): PoolState {
     freeBytes: pool.freeCapacityBytes,
     freeVolumeCount: pool.freeVolumeCount,
     volumeLimitBytes: pool.volumeCapacityBytesLimit,
-    volumes: new Set(pool.volumes),
+    volumes: new Set([...(pool.volumes ?? []), ...(pool.arriving ?? []).map(({ volume }) => volume)]),
   };
 }
 

@@ -12,7 +12,7 @@ import { Label, workflowId } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { isTerminal, stateOfPhase } from '../../core/contracts/phases.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
-import { isAlreadyExists } from '../../system/kube/errors.ts';
+import { isAlreadyExists, isConflict } from '../../system/kube/errors.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
@@ -102,12 +102,14 @@ async function begin({ kube, stores, now }: Deps, { metadata, spec }: LocalVolum
     workflowId: workflowId.migrateVolume(spec.volumeName),
     phaseTimes: { Pending: now().toISOString() },
   };
-  return kube.mergePatch(
-    localVolumeMigrates,
-    { name: metadata.name },
-    { metadata: { resourceVersion: metadata.resourceVersion }, status },
-    { subresource: 'status' },
-  );
+  const patch = { metadata: { resourceVersion: metadata.resourceVersion }, status };
+  try {
+    return await kube.mergePatch(localVolumeMigrates, metadata, patch, { subresource: 'status' });
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    // Somebody else has begun it.
+    return kube.get(localVolumeMigrates, metadata);
+  }
 }
 
 function recordOf({ stores, hashCheck }: Deps, { metadata, spec, status = {} }: LocalVolumeMigrate): MigrationRecord {

@@ -26,24 +26,29 @@ type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
 /** Each lost race has brought fresher facts of one node. */
 const MAXIMUM_PLANS = 50;
 
-export const reserveTarget =
-  (deps: Deps): ClusterActivities['reserveTarget'] =>
-  async (request) => {
-    const first = plan(deps, request, storageNodesOf(deps.stores));
-    if (first.kind === 'refused' && !standing(request, storageNodesOf(deps.stores))) return first;
-
-    const migrate = await readMigration(deps.kube, request.ref);
-    if (hasEnded(migrate))
-      throw permanent('NotPermitted', `LocalVolumeMigrate ${migrate.metadata.name} has ended: nothing is reserved for it`);
-    const nodes = new Map((await deps.kube.list(localStorageNodes)).map((node) => [node.metadata.name, node]));
-    const kept = standing(request, nodes);
-    await releaseLeftOvers(
-      deps.kube,
-      request.ref.volume,
-      [...nodes.values()].filter((node) => node !== kept),
-    );
-    return kept ? reservedOn(kept) : planAndReserve(deps, request, nodes);
+/** One after another in this process: at once they would lose the races to each other. Between processes the compare-and-swap decides. */
+export const reserveTarget = (deps: Deps): ClusterActivities['reserveTarget'] => {
+  let last: Promise<unknown> = Promise.resolve();
+  return async (request) => {
+    const known = storageNodesOf(deps.stores);
+    const first = plan(deps, request, known);
+    if (first.kind === 'refused' && !standing(request, known)) return first;
+    const own = last.then(() => reserveInTurn(deps, request));
+    last = own.catch(() => undefined);
+    return own;
   };
+};
+
+async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<ReserveResult> {
+  const { kube } = deps;
+  const migrate = await readMigration(kube, request.ref);
+  if (hasEnded(migrate)) throw permanent('NotPermitted', `${request.ref.name} has ended: nothing is reserved for it`);
+  const nodes = new Map((await kube.list(localStorageNodes)).map((node) => [node.metadata.name, node]));
+  const kept = standing(request, nodes);
+  const others = [...nodes.values()].filter((node) => node !== kept);
+  await releaseLeftOvers(kube, request.ref.volume, others);
+  return kept ? reservedOn(kept) : planAndReserve(deps, request, nodes);
+}
 
 /** Of whatever node: a run that was interrupted between the reservation and its report knows of no target. */
 export const releaseReservation =

@@ -16,6 +16,7 @@ export interface PoolState {
   readonly freeVolumeCount: number;
   /** Largest volume the pool takes. undefined: no limit. */
   readonly volumeLimitBytes?: number | undefined;
+  /** What lies here, and what stands here of volumes on their way. */
   readonly volumes: ReadonlySet<string>;
 }
 

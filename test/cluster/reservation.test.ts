@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createClusterActivities } from '../../activities/cluster/index.ts';
+import type { ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
+import type { MirrorEnd } from '../../core/contracts/migration.ts';
+import { Annotation } from '../../core/contracts/names.ts';
+import type { Reservation } from '../../core/contracts/objects/index.ts';
+import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { pods } from '../../system/kube/resources.ts';
+import { GiB, MiB, MigrationWorld, POOL } from './migration-world.ts';
+
+let world: MigrationWorld;
+let n1: MirrorEnd;
+
+beforeAll(async () => {
+  world = await MigrationWorld.start();
+  n1 = await world.addNode('n1', '10.77.0.1');
+  await world.addNode('n2', '10.77.0.2');
+  await world.addNode('n3', '10.77.0.3');
+  await world.addNode('n4', '10.77.0.4');
+  await world.silenceAgent('n4');
+  await world.cordon('n1');
+});
+afterAll(() => world?.stop());
+afterEach(async () => {
+  await world.clear('pods', pods);
+  await world.clear('localVolumeMigrates', localVolumeMigrates);
+  await world.clear('localVolumeReplicas', localVolumeReplicas);
+  await world.clear('localVolumes', localVolumes);
+  for (const name of ['n1', 'n2', 'n3']) {
+    const held = Object.keys(await reservations(name));
+    const annotations = Object.fromEntries(held.map((volume) => [Annotation.reservation(volume), null]));
+    const written = await world.client.mergePatch(localStorageNodes, { name }, { metadata: { annotations } });
+    await world.seen('localStorageNodes', written);
+    await world.reportPool(name, {});
+  }
+  expect(world.errors).toEqual([]);
+});
+
+async function reservations(node: string): Promise<Record<string, Reservation>> {
+  const { annotations = {} } = (await world.client.get(localStorageNodes, { name: node })).metadata;
+  const found = Object.entries(annotations).filter(([key]) => key.startsWith(Annotation.reservationPrefix));
+  return Object.fromEntries(
+    found.map(([key, value]) => [key.slice(Annotation.reservationPrefix.length), JSON.parse(value) as Reservation]),
+  );
+}
+
+async function migration(volume: string, change: Partial<ReserveRequest> = {}, claimed = false): Promise<ReserveRequest> {
+  await world.addVolume(volume, n1, { claimed });
+  const { ref } = await world.activities.openMigration({ volume, sourceNode: 'n1', trigger: 'node-drain' });
+  return { ref, sourceNode: 'n1', pool: POOL, sizeBytes: 64 * MiB, givenUp: {}, ...change };
+}
+
+const targetOf = (result: ReserveResult) => (result.kind === 'reserved' ? result.target.node : result.refusals);
+
+describe('reserving a target', () => {
+  test('30 migrations of three controllers at once never over-commit, while agents report', async () => {
+    // Room for 12 and 8 of a volume of 64 MiB and its metadata volume.
+    const room = { n2: 12, n3: 8 };
+    const report = (free: number) => ({ totalCapacityBytes: 20 * 68 * MiB, freeCapacityBytes: free * 68 * MiB });
+    await world.reportPool('n2', report(room.n2));
+    await world.reportPool('n3', report(room.n3));
+    const requests = await Promise.all(Array.from({ length: 30 }, (_, index) => migration(`data-${index}`)));
+
+    let reporting = true;
+    const agents = ['n2', 'n3'].map(async (name) => {
+      for (let count = 0; reporting; count++) {
+        await world.client.mergePatch(
+          localStorageNodes,
+          { name },
+          { status: { pools: { [POOL]: { usedVolumeCount: count % 2 } } } },
+          { subresource: 'status' },
+        );
+        await sleep(50);
+      }
+    });
+    const controllers = [0, 1, 2].map(() => createClusterActivities(world.dependencies));
+    const results = await Promise.all(requests.map((request, index) => controllers[index % 3]!.reserveTarget(request)));
+    reporting = false;
+    await Promise.all(agents);
+
+    expect(results.filter(({ kind }) => kind === 'reserved')).toHaveLength(20);
+    expect(results.filter(({ kind }) => kind === 'refused').map(targetOf)).toEqual(
+      Array(10).fill({ n1: 'SourceNode', n2: 'PoolFull', n3: 'PoolFull', n4: 'AgentNotReady' }),
+    );
+    for (const node of ['n2', 'n3'] as const) {
+      const held = Object.values(await reservations(node));
+      expect(held).toHaveLength(room[node]);
+      expect(held.every(({ bytes, pool }) => bytes === 68 * MiB && pool === POOL)).toBe(true);
+    }
+    await world.reportPool('n2', {});
+  });
+
+  test('a few migrations at once go to the emptier pool each time, not all to the first', async () => {
+    const requests = await Promise.all(['a', 'b', 'c', 'd'].map((volume) => migration(volume, { sizeBytes: GiB })));
+    const results = await Promise.all(requests.map((request) => world.activities.reserveTarget(request)));
+    expect(results.map(targetOf).sort()).toEqual(['n2', 'n2', 'n3', 'n3']);
+  });
+
+  test('a repeat keeps what stands, also where the store has not heard of it', async () => {
+    const request = await migration('kept');
+    const frozen = structuredClone(world.watchers.stores.localStorageNodes.list());
+    const localStorageNodesBefore = { list: () => frozen, get: (key: string) => frozen.find(({ metadata }) => metadata.name === key) };
+    const late = createClusterActivities({
+      ...world.dependencies,
+      stores: { ...world.watchers.stores, localStorageNodes: localStorageNodesBefore },
+    });
+    const first = await world.activities.reserveTarget(request);
+    await world.reportPool('n2', { freeCapacityBytes: GiB });
+    expect(await late.reserveTarget(request)).toEqual(first);
+    expect([...Object.keys(await reservations('n2')), ...Object.keys(await reservations('n3'))]).toEqual(['kept']);
+  });
+
+  test('a target that was given up loses its reservation to the next one', async () => {
+    const request = await migration('moved-on');
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n2');
+    expect(targetOf(await world.activities.reserveTarget({ ...request, givenUp: { n2: 'BlockSizeTooLarge' } }))).toBe('n3');
+    expect(await reservations('n2')).toEqual({});
+    expect(await world.activities.reserveTarget({ ...request, givenUp: { n2: 'BlockSizeTooLarge', n3: 'GivenUp' } })).toEqual({
+      kind: 'refused',
+      refusals: { n1: 'SourceNode', n2: 'BlockSizeTooLarge', n3: 'GivenUp', n4: 'AgentNotReady' },
+    });
+  });
+
+  test('what a deleted migration of the volume has left is swept away', async () => {
+    const left = await migration('again');
+    await world.activities.reserveTarget(left);
+    await world.clear('localVolumeMigrates', localVolumeMigrates);
+    const { ref } = await world.activities.openMigration({ volume: 'again', sourceNode: 'n1', trigger: 'node-drain' });
+    await world.reportPool('n2', { freeCapacityBytes: 0 });
+    expect(targetOf(await world.activities.reserveTarget({ ...left, ref }))).toBe('n3');
+    expect(await reservations('n2')).toEqual({});
+    expect(await reservations('n3')).toEqual({ again: { pool: POOL, bytes: 68 * MiB, id: ref.uid } });
+  });
+
+  test('a migration that has ended reserves nothing', async () => {
+    const request = await migration('over');
+    await world.activities.reportPhase({ ref: request.ref, phase: 'Aborted', message: 'test' });
+    await expect(world.activities.reserveTarget(request)).rejects.toMatchObject({ type: 'NotPermitted', nonRetryable: true });
+    expect(await reservations('n2')).toEqual({});
+  });
+
+  test('releasing gives back what this migration holds, and leaves what others hold', async () => {
+    const [mine, other] = [await migration('mine'), await migration('other')];
+    await world.activities.reserveTarget(mine);
+    await world.activities.reserveTarget(other);
+    await world.activities.releaseReservation({ ref: { ...mine.ref, uid: other.ref.uid } });
+    await world.activities.releaseReservation({ ref: mine.ref });
+    await world.activities.releaseReservation({ ref: mine.ref });
+    expect([...Object.keys(await reservations('n2')), ...Object.keys(await reservations('n3'))]).toEqual(['other']);
+  });
+
+  test('an agent that is silent, and a pod that may not run there, each refuse their node', async () => {
+    const request = await migration('choosy', {}, true);
+    const hostname = { nodeSelector: { 'kubernetes.io/hostname': 'n3' } };
+    const pod = await world.addPod('choosy-0', 'choosy', undefined, hostname);
+    const refused = { n1: 'SourceNode', n2: 'NodeSelectorMismatch', n4: 'AgentNotReady' };
+    await world.reportPool('n3', { freeCapacityBytes: 0 });
+    expect(targetOf(await world.activities.reserveTarget(request))).toEqual({ ...refused, n3: 'PoolFull' });
+    await world.reportPool('n3', {});
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n3');
+    await world.activities.releaseReservation(request);
+    await world.removePod(pod);
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n2');
+  });
+});
