@@ -1,7 +1,8 @@
 /** The node a process runs on: its programs, and the files in /proc and /sys that say what the kernel does. Injected, so that tests can play a node. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import type { DeviceNumber } from './block-device.ts';
 import { type Run, run } from './command.ts';
 
 export interface Host {
@@ -9,9 +10,15 @@ export interface Host {
   /** @returns undefined where there is no such file. */
   readonly readText: (path: string) => Promise<string | undefined>;
   readonly writeText: (path: string, text: string) => Promise<void>;
+  /** Of the block device with this path. */
+  readonly deviceNumber: (path: string) => Promise<DeviceNumber>;
   /** SHA-256 (hex) of a file or block device; `onProgress` hears how many bytes were read so far. */
   readonly hashFile: (path: string, onProgress: (bytes: number) => void) => Promise<string>;
 }
+
+/** As glibc's makedev(3) packs them, for majors below 4096, which Linux's all are. */
+const majorOf = (rdev: number): number => (rdev >>> 8) & 0xfff;
+const minorOf = (rdev: number): number => (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
 
 const HASH_CHUNK_BYTES = 2 ** 20;
 
@@ -26,6 +33,10 @@ export const localHost: Host = {
     }
   },
   writeText: (path, text) => writeFile(path, text),
+  deviceNumber: async (path) => {
+    const { rdev } = await stat(path);
+    return `${majorOf(rdev)}:${minorOf(rdev)}`;
+  },
   hashFile: async (path, onProgress) => {
     const hash = createHash('sha256');
     let bytes = 0;

@@ -8,7 +8,6 @@ import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
-import { listMappedDevices, logicalVolumeDeviceName } from '../../system/device-mapper/devices.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
 import { createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
 import { type LogicalVolume, listLogicalVolumes } from '../../system/lvm/report.ts';
@@ -16,7 +15,7 @@ import { listListeningPorts } from '../../system/network.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
-import { type MetadataTags, parseMetadataTags, tag } from './mirror-tags.ts';
+import { parseMetadataTags, tag } from './mirror-tags.ts';
 import { takeMirrorDown } from './take-mirror-down.ts';
 import { allocateOnNode } from './volume-lock.ts';
 
@@ -24,9 +23,10 @@ export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: M
   return act(deps, mirror, role, async (step) => {
     const found = await lookAround(step);
     const standing = found.metadata?.tags;
-    if (standing?.migrationUid === mirror.migration.uid && standing.pairing === mirror.pairing) return endpointOf(step, standing);
-    await clearEarlierPairing(step, found);
-    return endpointOf(step, await allocate(step, standing));
+    const stands = standing?.migrationUid === mirror.migration.uid && standing.pairing === mirror.pairing;
+    if (!stands) await clearEarlierPairing(step, found);
+    const { port, minor } = stands ? standing : await allocate(step, standing?.port);
+    return { port, minor, logicalBlockSizeBytes: await blockSizeOf(step, found) };
   });
 }
 
@@ -52,11 +52,11 @@ async function clearEarlierPairing(step: MirrorStep, found: NodeVolume): Promise
 }
 
 /** Creates the metadata volume with its tags. @throws NoFreePort, NoFreeMinor, PoolFull */
-async function allocate(step: MirrorStep, previous: MetadataTags | undefined): Promise<MetadataTags> {
+async function allocate(step: MirrorStep, previousPort: number | undefined): Promise<{ port: number; minor: number }> {
   const { deps, mirror, names } = step;
   return allocateOnNode(deps, step.host, async (host) => {
     const taken = await endpointsTaken(step, await listLogicalVolumes(host));
-    if (previous) taken.ports.add(previous.port);
+    if (previousPort !== undefined) taken.ports.add(previousPort);
     const port = firstFree(deps.portRange, taken.ports);
     const minor = firstFree(deps.minorRange, taken.minors);
     if (port === undefined) throw failure('NoFreePort', `every port of DRBD_PORT_RANGE is taken on ${deps.nodeName}: widen it`);
@@ -71,7 +71,7 @@ async function allocate(step: MirrorStep, previous: MetadataTags | undefined): P
     ];
     const sizeBytes = metadataSizeBytes(mirror.sizeBytes);
     await createLogicalVolume(host, { volumeGroup: mirror.pool, name: names.metadataVolume, sizeBytes, tags }).catch(asPoolFull);
-    return parseMetadataTags(tags)!;
+    return { port, minor };
   });
 }
 
@@ -83,7 +83,7 @@ export function asPoolFull(error: unknown): never {
 async function endpointsTaken({ host, drbd }: MirrorStep, volumes: readonly LogicalVolume[]) {
   const allocated = volumes.map(({ tags }) => parseMetadataTags(tags)).filter((tags) => tags !== undefined);
   const ports = new Set([...allocated.map(({ port }) => port), ...(await listListeningPorts(host))]);
-  const inKernel = (await drbd.observe()).flatMap(({ minor }) => minor ?? []);
+  const inKernel = await drbd.listMinors();
   return { ports, minors: new Set([...allocated.map(({ minor }) => minor), ...inKernel]) };
 }
 
@@ -92,11 +92,8 @@ function firstFree({ first, last }: NumberRange, taken: ReadonlySet<number>): nu
   return undefined;
 }
 
-/** The block size is that of the volume where it stands, else that of the metadata volume beside which it will stand. */
-async function endpointOf({ host, mirror, names }: MirrorStep, { port, minor }: MetadataTags): Promise<MirrorEndpoint> {
-  const devices = await listMappedDevices(host);
-  const device =
-    devices.get(names.device) ?? devices.get(names.backDevice) ?? devices.get(logicalVolumeDeviceName(mirror.pool, names.metadataVolume));
-  if (!device) throw failure('MirrorNotReady', `logical volume ${names.metadataVolume} has no device`);
-  return { port, minor, logicalBlockSizeBytes: await readLogicalBlockSizeBytes(host, device.number) };
+/** Of the volume where it stands, else of the metadata volume beside which it will stand. */
+async function blockSizeOf({ host, names }: MirrorStep, { device, back }: NodeVolume): Promise<number> {
+  const standing = device ?? back;
+  return readLogicalBlockSizeBytes(host, standing ? standing.number : await host.deviceNumber(names.metadataPath));
 }

@@ -16,9 +16,9 @@ import {
   requireMetadata,
 } from './mirror-step.ts';
 
-const LOOK_EVERY_MILLISECONDS = 1000;
+const LOOK_EVERY_MILLISECONDS = 500;
 /** The volume's table costs three programs to read: every so many looks, and whenever the sync seems done. */
-const LOOKS_BETWEEN_TABLES = 10;
+const LOOKS_BETWEEN_TABLES = 20;
 /** A short cut of the network mends itself; a target that was restarted has to be set up again. */
 const PEER_LOST_AFTER_SECONDS = 10;
 const RECONNECTS = 3;
@@ -29,29 +29,36 @@ const SYNCING = ['SyncSource', 'WFBitMapS', 'StartingSyncS', 'PausedSyncS', 'Ver
 export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise<SyncOutcome> {
   const step = await openStep(deps, mirror, 'source');
   const attempt = deps.attempt();
-  const { tags } = requireMetadata(step, await lookAround(step));
-  const pair = pairOf(step, tags);
+  const first = await observeKernel(step);
+  const minor = first.resource?.minor;
+  if (minor === undefined) return SOURCE_LOST;
+  let broken = brokenMirror(first, minor);
   let healthyAt = performance.now();
   let reconnects = 0;
-  for (let look = 0; ; look += 1) {
-    const state = await step.drbd.observeMinor(pair.minor);
+  for (let look = 1; !broken; look += 1) {
+    const state = await step.drbd.observeMinor(minor);
     const finished = state !== undefined && isInSync(state);
-    if (!state || finished || look % LOOKS_BETWEEN_TABLES === 0) {
-      const broken = brokenMirror(await observeKernel(step), pair.minor);
-      if (broken) return broken;
-    }
+    if (!state || finished || look % LOOKS_BETWEEN_TABLES === 0) broken = brokenMirror(await observeKernel(step), minor);
+    if (broken || !state) continue;
+    attempt.heartbeat(progressOf(mirror, state));
     if (finished) return { kind: 'synced', progress: progressOf(mirror, state) };
-    if (state) attempt.heartbeat(progressOf(mirror, state));
 
     const now = performance.now();
-    if (state && SYNCING.includes(state.replication)) healthyAt = now;
+    if (SYNCING.includes(state.replication)) healthyAt = now;
     if (now - healthyAt > PEER_LOST_AFTER_SECONDS * 1000) return { kind: 'peerLost', message: describe(state) };
-    if (state?.connection === 'StandAlone' && reconnects < RECONNECTS) {
+    if (state.connection === 'StandAlone' && reconnects < RECONNECTS) {
       reconnects += 1;
-      await act(deps, mirror, 'source', (locked) => ensureConnecting(locked, pair));
+      await reconnect(deps, mirror);
     }
     await attempt.sleep(LOOK_EVERY_MILLISECONDS);
   }
+  return broken;
+}
+
+function reconnect(deps: NodeDependencies, mirror: Mirror): Promise<void> {
+  return act(deps, mirror, 'source', async (step) => {
+    await ensureConnecting(step, pairOf(step, requireMetadata(step, await lookAround(step)).tags));
+  });
 }
 
 /** Both copies are alike, as far as DRBD knows: only a verify knows more. */
@@ -64,10 +71,15 @@ export function isHealthy({ connection, replication, disk, peerDisk }: MirrorSta
   return connection === 'Connected' && replication === 'Established' && disk === 'UpToDate' && peerDisk === 'UpToDate';
 }
 
+const SOURCE_LOST = {
+  kind: 'sourceLost',
+  message: 'the mirror has gone from the source: its node was restarted, or somebody took it down',
+} as const;
+
 /** Why what DRBD says of this minor does not hold for the volume. A volume without a device was closed: nobody writes past the mirror. */
 export function brokenMirror({ device, resource }: KernelState, minor: number): Exclude<SyncOutcome, { kind: 'synced' }> | undefined {
   if (!isAttached(resource) || resource?.minor !== minor) {
-    return { kind: 'sourceLost', message: 'the mirror has gone from the source: its node was restarted, or somebody took it down' };
+    return SOURCE_LOST;
   }
   if (device && !leadsThroughMirror(device, minor)) {
     return {

@@ -4,6 +4,7 @@ import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { removeDevice } from '../../system/device-mapper/change-device.ts';
 import { activateLogicalVolume, changeLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
+import { listLogicalVolumes } from '../../system/lvm/report.ts';
 import { describe, isInSync } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { asVolumeInUse } from './detach.ts';
@@ -83,8 +84,8 @@ export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<vo
 
 export function releaseTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'target', async (step) => {
-    const { logicalVolume } = await lookAround(step);
     const { uid, volume } = mirror.migration;
+    const logicalVolume = (await listLogicalVolumes(step.host, mirror.pool)).find(({ name }) => name === volume);
     if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${volume} does not exist on the target`);
     const ours = [tag(Tag.migration, uid), tag(Tag.cutOver, uid)];
     await changeLogicalVolume(step.host, logicalVolume, { removeTags: logicalVolume.tags.filter((candidate) => ours.includes(candidate)) });

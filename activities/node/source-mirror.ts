@@ -13,7 +13,7 @@ import { createDevice, removeDevice } from '../../system/device-mapper/change-de
 import { formatTable, type MappedDevice } from '../../system/device-mapper/devices.ts';
 import type { MirrorPair } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume, changeLogicalVolume } from '../../system/lvm/logical-volume.ts';
-import { ensureAttached, ensureConnecting, prepareMetadata } from './attach-mirror.ts';
+import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { insertMirror, settleDevice } from './insertion.ts';
@@ -35,9 +35,8 @@ export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targe
     checkVolume(step, found);
     const { tags } = requireMetadata(step, found);
     if (tags.writeBase) requireStillInserted(found);
-    const pair = await prepareMetadata(step, found, targetEndpoint.port);
     if (!isAttached(found.resource)) await ensureBackDevice(step, found);
-    await ensureAttached(step, found, pair, step.names.backPath);
+    const pair = await ensureAttached(step, found, targetEndpoint.port, step.names.backPath);
     if (found.resource?.state?.role !== 'Primary') await step.drbd.promoteByForce(pair);
     if (!tags.writeBase) await step.drbd.pauseSync(pair);
     await ensureConnecting(step, pair);

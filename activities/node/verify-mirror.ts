@@ -1,21 +1,21 @@
 /** Comparing both copies block by block, and sending again what differs. */
 import type { Mirror } from '../../core/contracts/migration.ts';
 import type { VerifyReport } from '../../core/contracts/node-activities.ts';
-import type { MirrorPair } from '../../system/drbd/mirror-driver.ts';
+import type { LocalMirror, MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { describe, isHealthy, progressOf } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, openStep, pairOf, requireMetadata, sharedSecret } from './mirror-step.ts';
 
-const LOOK_EVERY_MILLISECONDS = 1000;
+const LOOK_EVERY_MILLISECONDS = 500;
 
 /** That the pass covered everything is not this end's to say: the target's read counter is the proof. */
 export async function verifyMirror(deps: NodeDependencies, mirror: Mirror): Promise<VerifyReport> {
-  const pair = await begin(deps, mirror);
+  const { minor } = await begin(deps, mirror);
   const { drbd } = await openStep(deps, mirror, 'source');
   const attempt = deps.attempt();
   for (;;) {
-    const state = await drbd.observeMinor(pair.minor);
+    const state = await drbd.observeMinor(minor);
     if (state?.replication !== 'VerifyS') {
       const healthy = state !== undefined && isHealthy(state);
       return { completed: healthy, healthy, outOfSyncBytes: (state?.outOfSyncKib ?? 0) * 1024 };
@@ -26,22 +26,26 @@ export async function verifyMirror(deps: NodeDependencies, mirror: Mirror): Prom
 }
 
 /** One that runs already is an earlier attempt's, and began at the first sector too. @throws MirrorNotReady */
-async function begin(deps: NodeDependencies, mirror: Mirror): Promise<MirrorPair> {
+function begin(deps: NodeDependencies, mirror: Mirror): Promise<LocalMirror> {
   return act(deps, mirror, 'source', async (step) => {
-    const pair = await pairHere(step);
-    const state = await step.drbd.observeMinor(pair.minor);
-    if (state?.replication === 'VerifyS') return pair;
-    if (!state || !isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
-    await step.drbd.startVerify(pair);
-    return pair;
+    const { state, ...local } = await requireMirror(step);
+    if (state.replication === 'VerifyS') return local;
+    if (!isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
+    await step.drbd.startVerify(local);
+    return local;
   });
 }
 
 export async function readTargetCounter(deps: NodeDependencies, mirror: Mirror): Promise<{ readKib: number }> {
-  const step = await openStep(deps, mirror, 'target');
-  const { resource } = await lookAround(step);
-  if (!resource?.state) throw failure('MirrorNotReady', `the mirror of ${mirror.migration.volume} is not up on the target`);
-  return { readKib: resource.state.readKib };
+  const { state } = await requireMirror(await openStep(deps, mirror, 'target'));
+  return { readKib: state.readKib };
+}
+
+/** @throws MirrorNotReady */
+async function requireMirror({ drbd, mirror, names }: MirrorStep): Promise<LocalMirror & { readonly state: MirrorState }> {
+  const found = (await drbd.observe()).find(({ resource }) => resource === names.resource);
+  if (found?.minor !== undefined && found.state) return { resource: found.resource, minor: found.minor, state: found.state };
+  throw failure('MirrorNotReady', `the mirror of ${mirror.migration.volume} is not in this node's kernel`);
 }
 
 const RESYNC_STARTS_WITHIN_SECONDS = 20;
@@ -50,7 +54,7 @@ const RESYNC_LOOK_MILLISECONDS = 200;
 /** @throws MirrorNotReady where the ends do not meet again. */
 export function repairMirror(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'source', async (step) => {
-    const pair = await pairHere(step);
+    const pair = pairOf(step, requireMetadata(step, await lookAround(step)).tags);
     await step.drbd.repair(pair, await sharedSecret(step));
     const attempt = deps.attempt();
     const deadline = performance.now() + RESYNC_STARTS_WITHIN_SECONDS * 1000;
@@ -61,8 +65,4 @@ export function repairMirror(deps: NodeDependencies, mirror: Mirror): Promise<vo
       await attempt.sleep(RESYNC_LOOK_MILLISECONDS);
     }
   });
-}
-
-async function pairHere(step: MirrorStep): Promise<MirrorPair> {
-  return pairOf(step, requireMetadata(step, await lookAround(step)).tags);
 }

@@ -7,13 +7,11 @@
 import type { Host } from '../host.ts';
 import { formatTable, type TableLine } from './devices.ts';
 
-export async function createDevice(host: Host, name: string, table: readonly TableLine[]): Promise<void> {
-  await host.run('dmsetup', ['create', name, '--table', formatTable(table)]);
-}
+/** Sees to the nodes in /dev/mapper also where no udev runs. */
+const WITH_NODES = '--verifyudev';
 
-/** Makes the nodes in /dev/mapper that are missing: nobody else does where no udev runs. */
-export async function makeDeviceNodes(host: Host): Promise<void> {
-  await host.run('dmsetup', ['mknodes']);
+export async function createDevice(host: Host, name: string, table: readonly TableLine[]): Promise<void> {
+  await host.run('dmsetup', ['create', WITH_NODES, name, '--table', formatTable(table)]);
 }
 
 export async function loadTable(host: Host, name: string, table: readonly TableLine[]): Promise<void> {
@@ -50,7 +48,7 @@ export class DeviceInUseError extends Error {
 
 /** After it nobody can write through the device. @throws {DeviceInUseError} */
 export async function removeDevice(host: Host, name: string): Promise<void> {
-  const { exitCode, stderr } = await host.run('dmsetup', ['remove', name], { expectedExitCodes: [1] });
+  const { exitCode, stderr } = await host.run('dmsetup', ['remove', WITH_NODES, name], { expectedExitCodes: [1] });
   if (exitCode === 0) return;
   if (/busy/i.test(stderr)) throw new DeviceInUseError(`device ${name} is in use`);
   throw new Error(`device ${name} could not be removed: ${stderr.trim()}`);

@@ -71,6 +71,7 @@ export function createDrbd84(host: Host): MirrorDriver {
         return { ...observed, ...(device && { state: toState(device) }) };
       });
     },
+    listMinors: async () => [...(await readDevices()).keys()],
     observeMinor: async (minor) => {
       const device = (await readDevices()).get(minor);
       return device && toState(device);
@@ -81,7 +82,6 @@ export function createDrbd84(host: Host): MirrorDriver {
     createMinor: ({ resource, minor }) => setup('new-minor', resource, String(minor), '0'),
     attach: ({ minor }, { data, metadata }) => setup('attach', String(minor), data, metadata, 'flexible', ...DISK_OPTIONS),
     promoteByForce: ({ minor }) => setup('primary', String(minor), '--force'),
-    demote: ({ minor }) => setup('secondary', String(minor)),
     pauseSync: ({ minor }) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('pause-sync', String(minor))),
     resumeSync: ({ minor }) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('resume-sync', String(minor))),
     connect: async (pair, sharedSecret) => {

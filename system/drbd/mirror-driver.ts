@@ -6,10 +6,14 @@
  * attach, promote, pauseSync, and only then connect.
  */
 
-/** One end of a mirror, all that any command needs to name it. */
-export interface MirrorPair {
+/** A mirror's end on this node. */
+export interface LocalMirror {
   readonly resource: string;
   readonly minor: number;
+}
+
+/** Both ends: all that any command needs to name what it is about. */
+export interface MirrorPair extends LocalMirror {
   readonly local: SocketAddress;
   readonly peer: SocketAddress;
 }
@@ -48,31 +52,31 @@ export interface ObservedResource {
 export interface MirrorDriver {
   /** Every resource in the kernel, also those that are not ours. */
   observe(): Promise<readonly ObservedResource[]>;
+  /** Every minor in the kernel. */
+  listMinors(): Promise<readonly number[]>;
   /** One minor, whosever it is, at no cost worth speaking of: for waits. undefined: there is no such minor. */
   observeMinor(minor: number): Promise<MirrorState | undefined>;
   /** Writes new, empty metadata: everything is out of sync. */
   writeMetadata(minor: number, metadataDevice: string): Promise<void>;
   /** Replays the activity log of metadata that was not detached in order (a crash), without which attach refuses it; harmless otherwise. */
   applyActivityLog(minor: number, metadataDevice: string): Promise<void>;
-  createResource(pair: MirrorPair): Promise<void>;
-  createMinor(pair: MirrorPair): Promise<void>;
-  attach(pair: MirrorPair, devices: { readonly data: string; readonly metadata: string }): Promise<void>;
+  createResource(mirror: LocalMirror): Promise<void>;
+  createMinor(mirror: LocalMirror): Promise<void>;
+  attach(mirror: LocalMirror, devices: { readonly data: string; readonly metadata: string }): Promise<void>;
   /** Primary also with a disk that is not known to be good: on the source, whose bits are the truth. */
-  promoteByForce(pair: MirrorPair): Promise<void>;
-  /** @throws CommandError while anything has the device open. */
-  demote(pair: MirrorPair): Promise<void>;
+  promoteByForce(mirror: LocalMirror): Promise<void>;
   /** A sync that is paused, or not, already is fine. */
-  pauseSync(pair: MirrorPair): Promise<void>;
-  resumeSync(pair: MirrorPair): Promise<void>;
+  pauseSync(mirror: LocalMirror): Promise<void>;
+  resumeSync(mirror: LocalMirror): Promise<void>;
   /** Listens and calls. The peer is let in by the shared secret alone. */
   connect(pair: MirrorPair, sharedSecret: string): Promise<void>;
   /** Also with a dead peer, whose silence would hold writes; a connection that is gone already is fine. */
   disconnect(pair: MirrorPair): Promise<void>;
   /** From the first sector on; returns when it has begun. */
-  startVerify(pair: MirrorPair): Promise<void>;
+  startVerify(mirror: LocalMirror): Promise<void>;
   /** Sends the blocks a verify found different again; returns when the resync was asked for. */
   repair(pair: MirrorPair, sharedSecret: string): Promise<void>;
-  /** Takes the resource away with all it has. */
+  /** Takes the resource away with all it has, Primary or not. @throws CommandError while anything has the device open. */
   down(resource: string): Promise<void>;
 }
 

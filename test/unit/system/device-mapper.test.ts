@@ -76,7 +76,7 @@ describe('changes', () => {
     const { host, commands } = recordingHost();
     await createDevice(host, 'p-back', devices.get('p-back')!.table);
     expect(commands).toEqual([
-      ['dmsetup', 'create', 'p-back', '--table', '0 524288 linear 254:0 2048\n524288 131072 linear 254:0 1779712'],
+      ['dmsetup', 'create', '--verifyudev', 'p-back', '--table', '0 524288 linear 254:0 2048\n524288 131072 linear 254:0 1779712'],
     ]);
   });
 

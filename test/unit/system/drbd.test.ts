@@ -104,7 +104,6 @@ describe('the driver of 8.4', () => {
     ['makes the resource', (d) => d.createResource(pair), 'drbdsetup new-resource rehome-p'],
     ['makes the minor', (d) => d.createMinor(pair), 'drbdsetup new-minor rehome-p 1 0'],
     ['promotes', (d) => d.promoteByForce(pair), 'drbdsetup primary 1 --force'],
-    ['demotes', (d) => d.demote(pair), 'drbdsetup secondary 1'],
     ['pauses the sync', (d) => d.pauseSync(pair), 'drbdsetup pause-sync 1'],
     ['resumes the sync', (d) => d.resumeSync(pair), 'drbdsetup resume-sync 1'],
     ['verifies from the first sector', (d) => d.startVerify(pair), 'drbdsetup verify 1 --start=0'],

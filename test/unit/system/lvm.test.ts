@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { CommandError } from '../../../system/command.ts';
 import { changeLogicalVolume, createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../../system/lvm/logical-volume.ts';
-import { listLogicalVolumes, parseLogicalVolumes, parseSegments } from '../../../system/lvm/report.ts';
+import {
+  listLogicalVolumes,
+  parseLogicalVolumes,
+  parsePhysicalVolumes,
+  parseSegments,
+  parseVolumeGroups,
+} from '../../../system/lvm/report.ts';
 import { fixture } from './fixture.ts';
 import { recordingHost } from './recording-host.ts';
 
@@ -16,6 +22,16 @@ describe('reports', () => {
       open: true,
     });
     expect(idle).toMatchObject({ name: 'idle', tags: [], active: false, open: false });
+  });
+
+  test('tell what a volume group has and what it lies on', () => {
+    expect(parseVolumeGroups(fixture('vgs.json'))).toEqual([
+      { name: 'LocalStorage_PoolHDD', sizeBytes: 4290772992, freeBytes: 4223664128, extentSizeBytes: 4194304 },
+    ]);
+    expect(parsePhysicalVolumes(fixture('pvs.json'))).toEqual([
+      { device: '/dev/vda', volumeGroup: 'LocalStorage_PoolHDD', sizeBytes: 4290772992, missing: false },
+    ]);
+    expect(parseSegments(fixture('lvs-segments.json'))).toMatchObject([{ logicalVolume: 'a', type: 'linear', devices: ['/dev/vda'] }]);
   });
 
   test('name the device of a segment without its offset', () => {

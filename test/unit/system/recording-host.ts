@@ -21,6 +21,7 @@ export function recordingHost(answer: (commandLine: string) => Answer = () => ({
     writeText: async (path, text) => {
       files[path] = text;
     },
+    deviceNumber: () => Promise.reject(new Error('no devices')),
     hashFile: () => Promise.reject(new Error('nothing to hash')),
   };
   return { host, commands, secrets, files };

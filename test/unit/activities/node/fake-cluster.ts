@@ -48,7 +48,6 @@ export class FakeCluster {
       const { command, moment } = this.crashAt ?? {};
       const isCrash = command === this.commands.length;
       this.commands.push(`${node.name}: ${commandLine}`);
-      if (isCrash && moment === 'before') crash();
       const stdout = act(isCrash && moment === 'amidst' ? 'half' : 'all');
       if (isCrash) crash();
       return stdout;

@@ -25,7 +25,7 @@ interface FakeDevice {
 
 /** The agent dies: nothing of the step runs any further. */
 export class Crash extends Error {}
-export type CrashPoint = { readonly command: number; readonly moment: 'before' | 'after' | 'amidst' };
+export type CrashPoint = { readonly command: number; readonly moment: 'after' | 'amidst' };
 
 class Refusal extends Error {
   readonly exitCode: number;
@@ -75,6 +75,7 @@ export class FakeNode {
       run,
       readText: async (path) => this.#read(path),
       writeText: async () => undefined,
+      deviceNumber: async (path) => `253:${this.devices.get(path.replace('/dev/mapper/', ''))!.minor}`,
       hashFile: async (path) => this.volumes.get(this.volumeOfPath(path))!.content,
     };
   }
@@ -208,7 +209,7 @@ export class FakeNode {
   }
 
   #dmsetup(args: readonly string[]): string {
-    const [command, name = ''] = args;
+    const [command, name = ''] = args.filter((arg) => arg !== '--verifyudev');
     const device = this.devices.get(name);
     const table = args[args.indexOf('--table') + 1]!;
     switch (command) {
@@ -265,7 +266,9 @@ export class FakeNode {
       if (attribute === 'size') return `${this.volumes.get(resource?.volume ?? '')!.sizeBytes / 512}\n`;
       return statLine(this.mirrorWrites.get(Number(minor)) ?? 0);
     }
-    return statLine([...this.devices.values()].find((device) => device.minor === Number(minor))!.writtenSectors);
+    const [name, device] = [...this.devices].find(([, candidate]) => candidate.minor === Number(minor))!;
+    if (attribute === 'stat') return statLine(device.writtenSectors);
+    return `${[...this.volumes].find(([volume]) => logicalVolumeDeviceName(POOL, volume) === name)![1].sizeBytes / 512}\n`;
   }
 
   #procDrbd(): string {

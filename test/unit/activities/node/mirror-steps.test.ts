@@ -78,10 +78,10 @@ async function commandsOf(scenario: (cluster: FakeCluster) => Promise<void>): Pr
   return cluster.commands;
 }
 
-/** Before and after each command; a table swap also halfway. */
+/** After each command, which is before the next; a table swap also halfway. */
 function crashPoints(commands: readonly string[]): CrashPoint[] {
   return commands.flatMap((line, command) =>
-    (['before', 'after', ...(line.includes(' sh -c ') ? (['amidst'] as const) : [])] as const).map((moment) => ({ command, moment })),
+    (['after', ...(line.includes(' sh -c ') ? (['amidst'] as const) : [])] as const).map((moment) => ({ command, moment })),
   );
 }
 
