@@ -1,8 +1,8 @@
 /** The making of the image: packages in, three files out. */
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { cacheDirectory } from '../cache.ts';
 import { CommandError, run, runForBytes } from '../command.ts';
-import { cacheDirectory } from '../tools/cache.ts';
 import { dependenciesOf, downloadPackages, unpackPackage, withLibraries } from '../tools/packages.ts';
 import type { ImageOptions, Progress } from './index.ts';
 import { EARLY_MODULES, MODULES, moduleFiles, withoutSignature, xzOffset } from './kernel-modules.ts';
@@ -10,9 +10,14 @@ import { makeSquashfs } from './squashfs.ts';
 
 const KERNEL_PACKAGE = 'linux-image-amd64';
 
-/** libstdc++6 and libgcc-s1 are Node.js's; what the others need apt knows. */
+/**
+ * coreutils and dash although busybox has the like: its sha256sum takes twice as long, and its shell runs busybox's own mount, losetup and mke2fs
+ * whatever PATH says. libstdc++6 and libgcc-s1 are Node.js's; what the others need apt knows.
+ */
 const PROGRAM_PACKAGES = [
   'busybox-static',
+  'coreutils',
+  'dash',
   'dmsetup',
   'drbd-utils',
   'dropbear-bin',

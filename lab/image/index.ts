@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { ensureCached } from '../tools/cache.ts';
+import { ensureCached } from '../cache.ts';
 import { buildImage } from './build.ts';
 import { makeSquashfs } from './squashfs.ts';
 

@@ -102,7 +102,7 @@ export class Machine {
   }
 
   /** Returns when it runs commands: volume groups are active and /state is mounted. @throws with its console's last lines. */
-  async waitUntilReady(timeoutSeconds = 60): Promise<void> {
+  async waitUntilReady(timeoutSeconds = 120): Promise<void> {
     const deadline = Date.now() + timeoutSeconds * 1000;
     while (!(await answersSsh(this.managementAddress))) {
       if (!this.isRunning()) throw new Error(`${this.name} is not running. ${await this.#lastWords()}`);

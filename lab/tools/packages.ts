@@ -5,8 +5,8 @@
  */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sha256 } from '../cache.ts';
 import { CommandError, run } from '../command.ts';
-import { sha256 } from './cache.ts';
 
 export interface PackageFile {
   /** File name as apt gives it: `<package>_<version>_<architecture>.deb`, the colon of an epoch as %3a. */
