@@ -1,5 +1,7 @@
 /** A control plane with storage nodes and volumes as Rehome's agents and HwameiStor's driver would leave them, and the controller's activities. */
 
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { vi } from 'vitest';
 import type { ClusterDependencies } from '../../activities/cluster/dependencies.ts';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
@@ -7,7 +9,8 @@ import type { ClusterActivities } from '../../core/contracts/cluster-activities.
 import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
 import { agentLease, CSI_DRIVER, TOPOLOGY_KEY } from '../../core/contracts/names.ts';
 import type { LocalStorageNode, LocalVolume, LocalVolumeReplica, Pool } from '../../core/contracts/objects/index.ts';
-import type { KubeClient } from '../../system/kube/client.ts';
+import { KubeClient } from '../../system/kube/client.ts';
+import { loadKubeConfig } from '../../system/kube/connection.ts';
 import { EventRecorder } from '../../system/kube/events.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { LeaseHeartbeat } from '../../system/kube/lease.ts';
@@ -17,7 +20,6 @@ import {
   type KubeObject,
   keyOf,
   leases,
-  namespaces,
   nodes,
   type PersistentVolumeClaim,
   type Pod,
@@ -30,6 +32,8 @@ import {
 import { ClusterWatchers } from '../../worker/controller/watchers.ts';
 import { createLogger } from '../../worker/logging.ts';
 import { type Cluster, startCluster } from './cluster.ts';
+
+const execute = promisify(execFile);
 
 export const MiB = 2 ** 20;
 export const GiB = 2 ** 30;
@@ -60,7 +64,10 @@ export interface VolumeOptions {
 
 export class MigrationWorld {
   readonly cluster: Cluster;
+  /** Of an administrator. */
   readonly client: KubeClient;
+  /** Of the controller's service account, so that every activity runs with the rights it will have. */
+  readonly #controller: KubeClient;
   readonly watchers: ClusterWatchers;
   readonly workflows = new RecordedWorkflows();
   readonly dependencies: ClusterDependencies;
@@ -69,17 +76,18 @@ export class MigrationWorld {
   readonly errors: unknown[] = [];
   readonly #heartbeats = new Map<string, LeaseHeartbeat>();
 
-  private constructor(cluster: Cluster) {
+  private constructor(cluster: Cluster, controller: KubeClient) {
     this.cluster = cluster;
     this.client = cluster.client;
+    this.#controller = controller;
     const logger = createLogger('test', 'fatal');
-    this.watchers = new ClusterWatchers({ kube: this.client, namespace: NAMESPACE, logger });
+    this.watchers = new ClusterWatchers({ kube: controller, namespace: NAMESPACE, logger });
     this.dependencies = {
-      kube: this.client,
+      kube: controller,
       stores: this.watchers.stores,
       workflows: this.workflows,
       events: new EventRecorder({
-        client: this.client,
+        client: controller,
         reportingController: 'rehome.io/controller',
         reportingInstance: 'test',
         onError: (error) => this.errors.push(error),
@@ -96,8 +104,7 @@ export class MigrationWorld {
   static async start(): Promise<MigrationWorld> {
     const cluster = await startCluster();
     try {
-      await cluster.client.create(namespaces, { metadata: { name: NAMESPACE } });
-      const world = new MigrationWorld(cluster);
+      const world = new MigrationWorld(cluster, await connectAsController(cluster));
       world.watchers.start();
       await world.watchers.waitForSync(20);
       return world;
@@ -110,6 +117,7 @@ export class MigrationWorld {
   async stop(): Promise<void> {
     await Promise.all(Array.from(this.#heartbeats.values(), (heartbeat) => heartbeat.stop()));
     await this.watchers.stop();
+    await this.#controller.close();
     await this.cluster.stop();
   }
 
@@ -340,6 +348,16 @@ export class MigrationWorld {
       await this.gone(kind, metadata);
     }
   }
+}
+
+async function connectAsController({ controlPlane }: Cluster): Promise<KubeClient> {
+  const kubectl = async (...args: string[]): Promise<string> =>
+    (await execute(controlPlane.kubectl, [`--kubeconfig=${controlPlane.kubeconfig}`, ...args])).stdout.trim();
+  await kubectl('apply', '-f', 'deploy/namespace.yaml', '-f', 'deploy/controller-rbac.yaml');
+  const token = await kubectl('create', 'token', 'rehome-controller', `--namespace=${NAMESPACE}`);
+  const config = loadKubeConfig(controlPlane.kubeconfig);
+  config.users = config.users.map(({ name }) => ({ name, token }));
+  return new KubeClient(config, 'rehome-controller');
 }
 
 function nameOf({ name, namespace }: KubeObject['metadata']) {
