@@ -20,12 +20,13 @@ const failure = (call: Promise<unknown>): Promise<unknown> =>
 describe('a write', () => {
   test('with the resourceVersion of before is refused once the object has changed', async () => {
     const { client } = cluster;
-    const read = await client.create(nodes, { metadata: { name: 'swap' } });
-    const swap = (color: string) =>
-      client.mergePatch(nodes, read.metadata, { metadata: { resourceVersion: read.metadata.resourceVersion, labels: { color } } });
-    await swap('red');
-    expect(isConflict(await failure(swap('blue')))).toBe(true);
-    expect((await client.get(nodes, read.metadata)).metadata.labels).toEqual({ color: 'red' });
+    const read = await client.create(leases, { metadata: { name: 'swapped', namespace: 'default' }, spec: {} });
+    const { resourceVersion } = read.metadata;
+    const swap = (holderIdentity: string) =>
+      client.mergePatch(leases, read.metadata, { metadata: { resourceVersion }, spec: { holderIdentity } });
+    await swap('first');
+    expect(isConflict(await failure(swap('second')))).toBe(true);
+    expect((await client.get(leases, read.metadata)).spec?.holderIdentity).toBe('first');
   });
 
   test('whose test does not hold is refused', async () => {
