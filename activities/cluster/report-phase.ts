@@ -66,15 +66,28 @@ function assertAllowed({ metadata, status }: LocalVolumeMigrate, { phase }: Phas
 }
 
 function statusOf(report: PhaseReport, before: LocalVolumeMigrateStatus, now: Date): MergePatch<LocalVolumeMigrateStatus> {
-  const { phase, parkedIn, event, target, pairing, sizeBytes, pool, source, pointOfNoReturn, abortedByPerson, sourceSha256, targetSha256 } =
-    report;
+  const {
+    phase,
+    parkedIn,
+    reason,
+    event,
+    target,
+    pairing,
+    sizeBytes,
+    pool,
+    source,
+    pointOfNoReturn,
+    abortedByPerson,
+    sourceSha256,
+    targetSha256,
+  } = report;
   const time = now.toISOString();
   return {
     phase,
     parkedIn: phase === 'NeedsAttention' ? (parkedIn ?? null) : null,
     state: stateOfPhase(phase, parkedIn),
     message: messageOf(report),
-    reason: event ?? null,
+    reason: reason ?? event ?? null,
     ...(before.phaseTimes?.[phase] === undefined && { phaseTimes: { [phase]: time } }),
     ...(isTerminal(phase) && before.endTime === undefined && { endTime: time }),
     // A migration that looks for a target has none: the one it had was given up.

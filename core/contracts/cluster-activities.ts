@@ -64,6 +64,8 @@ export interface PhaseReport {
   readonly phase: Phase;
   /** One sentence for people: what happens, or why it waits. */
   readonly message: string;
+  /** Stable word for why it waits or is parked; without it the Event's. */
+  readonly reason?: string;
   /** Kept in HwameiStor's word while parked. */
   readonly parkedIn?: Exclude<Phase, 'NeedsAttention'>;
   /** An Event with this reason on migration, volume, claim and node. */

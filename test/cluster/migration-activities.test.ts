@@ -156,8 +156,13 @@ describe('reporting a phase', () => {
     for (const phase of ['Aborting', 'Aborted', 'Pending', 'Syncing', 'Reserving'] as const) {
       await expect(world.activities.reportPhase({ ref, phase, message: 'late' })).rejects.toMatchObject({ type: 'PointOfNoReturnPassed' });
     }
-    await world.activities.reportPhase({ ref, phase: 'NeedsAttention', parkedIn: 'CuttingOver', message: 'test' });
-    expect((await read(ref.name)).status).toMatchObject({ pointOfNoReturn: true, state: 'PruneReplica', target: n2 });
+    await world.activities.reportPhase({ ref, phase: 'NeedsAttention', parkedIn: 'CuttingOver', reason: 'HashMismatch', message: 'test' });
+    expect((await read(ref.name)).status).toMatchObject({
+      pointOfNoReturn: true,
+      reason: 'HashMismatch',
+      state: 'PruneReplica',
+      target: n2,
+    });
     await world.activities.reportPhase({ ref, phase: 'Completed', message: 'test' });
     await expect(world.activities.reportPhase({ ref, phase: 'CuttingOver', message: 'late' })).rejects.toMatchObject({
       type: 'StaleActivity',

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createClusterActivities } from '../../activities/cluster/index.ts';
 import type { MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
 import { Annotation, TOPOLOGY_KEY } from '../../core/contracts/names.ts';
 import { localStorageNodes, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
@@ -113,6 +114,17 @@ describe('switching the objects to the target', () => {
     await world.activities.switchObjects(request(ref));
     await expectMoved('adopted', before);
     expect((await replicaOn('adopted', 'n2'))[0]?.metadata.uid).toBe(made.metadata.uid);
+  });
+
+  test('makes one replica only, also where the store has not heard of the first', async () => {
+    const ref = await prepare('once', { claimed: false });
+    const { stores } = world.dependencies;
+    const before = [...stores.localVolumeReplicas.list()];
+    const localVolumeReplicas = { list: () => before, get: () => undefined };
+    const late = createClusterActivities({ ...world.dependencies, stores: { ...stores, localVolumeReplicas } });
+    await late.switchObjects(request(ref));
+    await late.switchObjects(request(ref));
+    expect(await replicaOn('once', 'n2')).toHaveLength(1);
   });
 
   test('leaves a PersistentVolume alone that names no node', async () => {
