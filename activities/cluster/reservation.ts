@@ -12,7 +12,6 @@
 import type { ClusterActivities, ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
 import type { LocalStorageNode } from '../../core/contracts/objects/index.ts';
 import { type Placement, placeVolume } from '../../core/domain/placement.ts';
-import type { KubeClient } from '../../system/kube/client.ts';
 import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
 import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
 import { candidateOf, demandOf, storageNodesOf } from './candidates.ts';
@@ -20,7 +19,7 @@ import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { hasEnded, readMigration } from './migration-record.ts';
 
-type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace'>;
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'logger'>;
 type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
 
 /** Each lost race has brought fresher facts of one node. */
@@ -46,7 +45,7 @@ async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<Reser
   const nodes = new Map((await kube.list(localStorageNodes)).map((node) => [node.metadata.name, node]));
   const kept = standing(request, nodes);
   const others = [...nodes.values()].filter((node) => node !== kept);
-  await releaseLeftOvers(kube, request.ref.volume, others);
+  await releaseLeftOvers(deps, request.ref.volume, others);
   return kept ? reservedOn(kept) : planAndReserve(deps, request, nodes);
 }
 
@@ -93,10 +92,13 @@ function reservedBy(node: LocalStorageNode, volume: string): string | undefined 
 }
 
 /** A volume has one open migration: what stands elsewhere is of a target that was given up, or of a migration that was deleted. */
-async function releaseLeftOvers(kube: KubeClient, volume: string, nodes: readonly LocalStorageNode[]): Promise<void> {
+async function releaseLeftOvers({ kube, logger }: Deps, volume: string, nodes: readonly LocalStorageNode[]): Promise<void> {
   for (const node of nodes) {
     const id = reservedBy(node, volume);
-    if (id !== undefined) await release(kube, { node: node.metadata.name, volume, id });
+    if (id === undefined) continue;
+    const leftOver = { node: node.metadata.name, volume, id };
+    await release(kube, leftOver);
+    logger.warn(leftOver, 'released a reservation that was left over');
   }
 }
 

@@ -8,11 +8,11 @@ import { createClusterActivities } from '../../activities/cluster/index.ts';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
 import { agentLease, CSI_DRIVER, TOPOLOGY_KEY } from '../../core/contracts/names.ts';
-import type { LocalStorageNode, LocalVolume, LocalVolumeReplica, Pool } from '../../core/contracts/objects/index.ts';
+import type { LocalStorageNode, LocalVolumeReplica, Pool } from '../../core/contracts/objects/index.ts';
 import { KubeClient } from '../../system/kube/client.ts';
 import { loadKubeConfig } from '../../system/kube/connection.ts';
 import { EventRecorder } from '../../system/kube/events.ts';
-import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { localStorageNodes, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { LeaseHeartbeat } from '../../system/kube/lease.ts';
 import {
   events,
@@ -32,12 +32,13 @@ import {
 import { ClusterWatchers } from '../../worker/controller/watchers.ts';
 import { createLogger } from '../../worker/logging.ts';
 import { type Cluster, startCluster } from './cluster.ts';
+import { claimManifest, localVolumeSpec, MiB, POOL, persistentVolumeManifest, type VolumeOptions } from './volume-manifests.ts';
+
+export { MiB, POOL } from './volume-manifests.ts';
 
 const execute = promisify(execFile);
 
-export const MiB = 2 ** 20;
 export const GiB = 2 ** 30;
-export const POOL = 'LocalStorage_PoolHDD';
 export const NAMESPACE = 'rehome-system';
 
 /** Workflows that are only remembered. */
@@ -50,16 +51,6 @@ export class RecordedWorkflows {
   async endOf(volume: string): Promise<MigrationEnded | undefined> {
     return this.ends.get(volume);
   }
-}
-
-export interface VolumeOptions {
-  readonly sizeBytes?: number;
-  /** Without: a LocalVolume that nobody claims. Default true. */
-  readonly claimed?: boolean;
-  /** Whether the PersistentVolume names its node. Default true. */
-  readonly nodeAffinity?: boolean;
-  readonly accessibleNodes?: readonly string[];
-  readonly publishedNode?: string;
 }
 
 export class MigrationWorld {
@@ -195,8 +186,8 @@ export class MigrationWorld {
     await this.addReplica(name, replica, end.node, sizeBytes);
     const localVolume = await this.client.create(localVolumes, {
       metadata: { name },
-      spec: this.#localVolumeSpec(name, end, sizeBytes, options),
-    } as Parameters<typeof this.client.create<LocalVolume>>[1]);
+      spec: localVolumeSpec(name, end, sizeBytes, options),
+    });
     const status = { state: 'Ready' as const, replicas: [replica], publishedNode: options.publishedNode ?? '' };
     const written = await this.client.mergePatch(localVolumes, localVolume.metadata, { status }, { subresource: 'status' });
     await this.seen('localVolumes', written);
@@ -212,50 +203,11 @@ export class MigrationWorld {
     return written;
   }
 
-  #localVolumeSpec(name: string, { node, storageAddress }: MirrorEnd, requiredCapacityBytes: number, options: VolumeOptions) {
-    const { claimed = true, accessibleNodes } = options;
-    const replicas = [{ id: 1, hostname: node, ip: storageAddress, primary: true }];
-    return {
-      requiredCapacityBytes,
-      poolName: POOL,
-      replicaNumber: 1,
-      ...(claimed && { pvcNamespace: 'default', pvcName: name }),
-      ...(accessibleNodes && { accessibility: { nodes: [...accessibleNodes] } }),
-      config: {
-        version: 1,
-        volumeName: name,
-        requiredCapacityBytes,
-        convertible: false,
-        resourceID: -1,
-        readyToInitialize: true,
-        initialized: true,
-        replicas,
-      },
-    };
-  }
-
   async #claim(name: string, { node }: MirrorEnd, sizeBytes: number, nodeAffinity: boolean): Promise<void> {
-    const resources = { requests: { storage: String(sizeBytes) } };
-    const accessModes = ['ReadWriteOnce'];
-    const terms = [{ matchExpressions: [{ key: TOPOLOGY_KEY, operator: 'In', values: [node] }] }];
-    await this.client.create(persistentVolumes, {
-      metadata: { name },
-      spec: {
-        accessModes,
-        capacity: { storage: String(sizeBytes) },
-        csi: { driver: CSI_DRIVER, volumeHandle: name },
-        persistentVolumeReclaimPolicy: 'Delete',
-        claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: 'default', name },
-        ...(nodeAffinity && { nodeAffinity: { required: { nodeSelectorTerms: terms } } }),
-      },
-    });
+    await this.client.create(persistentVolumes, persistentVolumeManifest(name, sizeBytes, nodeAffinity ? node : undefined));
     // After its volume: a claim that is first looked at without one waits 15 s for the next look.
-    await this.client.create(persistentVolumeClaims, {
-      metadata: { namespace: 'default', name },
-      spec: { accessModes, resources, storageClassName: '', volumeName: name },
-    });
-    const claim = await this.boundClaim(name);
-    await this.seen('persistentVolumeClaims', claim);
+    await this.client.create(persistentVolumeClaims, claimManifest(name, sizeBytes));
+    await this.seen('persistentVolumeClaims', await this.boundClaim(name));
     await this.seen('persistentVolumes', await this.client.get(persistentVolumes, { name }));
   }
 
@@ -311,10 +263,6 @@ export class MigrationWorld {
     const { ref } = await this.activities.openMigration({ volume, sourceNode, trigger: 'node-drain' });
     await this.activities.reportPhase({ ref, phase: 'CuttingOver', message: 'test', target, pointOfNoReturn: true });
     return ref;
-  }
-
-  async phaseIs(ref: MigrationRef): Promise<string | undefined> {
-    return (await this.client.get(localVolumeMigrates, { name: ref.name })).status?.phase;
   }
 
   async eventsOf(uid: string): Promise<readonly KubeEvent[]> {
