@@ -19,6 +19,8 @@ export interface CommandOptions {
   /** Exit codes besides 0 that are an answer, not a failure. */
   readonly expectedExitCodes?: readonly number[];
   readonly workingDirectory?: string;
+  /** What an error calls it; the program and its arguments by default. */
+  readonly description?: string;
   /** Added to the environment of this process. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -54,6 +56,7 @@ export async function runForBytes(
   options: CommandOptions = {},
 ): Promise<{ readonly exitCode: number; readonly bytes: Buffer; readonly stderr: string }> {
   const timeoutSeconds = options.timeoutSeconds ?? 30;
+  const description = options.description ?? [program, ...args].join(' ').slice(0, 200);
   const child = spawn(program, args, {
     cwd: options.workingDirectory,
     // Users other than root, and some shells of root's, do not search the administrator's programs.
@@ -89,7 +92,7 @@ export async function runForBytes(
       : exitCode === null
         ? `was ended by ${signal}`
         : `ended with ${exitCode}`;
-    throw new CommandError([program, ...args].join(' ').slice(0, 200), timedOut ? null : exitCode, outcome, bytes.toString('utf8'), stderr);
+    throw new CommandError(description, timedOut ? null : exitCode, outcome, bytes.toString('utf8'), stderr);
   } finally {
     clearTimeout(timer);
   }

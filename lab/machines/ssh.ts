@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { basename, dirname, join } from 'node:path';
-import { type CommandOptions, type CommandResult, run } from '../command.ts';
+import { CommandError, type CommandOptions, type CommandResult, run } from '../command.ts';
 
 /** ssh's own exit code: the machine did not answer, or the connection broke. */
 export const NO_CONNECTION = 255;
@@ -30,11 +30,13 @@ export async function ensureKey(directory: string): Promise<string> {
 }
 
 export class SshConnection {
+  readonly #name: string;
   readonly #arguments: readonly string[];
   readonly #socket: string;
 
   /** @param directory of the lab's state. */
   constructor(name: string, address: string, directory: string) {
+    this.#name = name;
     this.#socket = join(directory, 'ssh', name);
     const options = {
       BatchMode: 'yes',
@@ -57,7 +59,8 @@ export class SshConnection {
 
   /** @throws {CommandError} also with NO_CONNECTION, unless that was expected. */
   run(script: string, options: CommandOptions): Promise<CommandResult> {
-    return run('ssh', ['-T', ...this.#arguments, script], options);
+    const description = `on ${this.#name}: ${script.slice(0, 200)}`;
+    return run('ssh', ['-T', ...this.#arguments, script], { description, ...options });
   }
 
   spawn(script: string): ChildProcess {
