@@ -81,9 +81,14 @@ function withLabContainers(daemonSet: DaemonSet, temporalAddress: string): Daemo
   return { ...daemonSet, spec: { ...daemonSet.spec, template: { ...daemonSet.spec.template, spec: { ...spec, containers } } } };
 }
 
-/** Returns when every agent runs. */
-export async function waitForAgents(controlPlane: ControlPlane): Promise<void> {
-  await kubectl(controlPlane, ['--namespace', NAMESPACE, 'rollout', 'status', `daemonset/${AGENT_DAEMON_SET}`, '--timeout=90s']);
+/** Returns when every agent has said what its node has: a pod that runs may still be loading its program. */
+export async function waitForAgents(controlPlane: ControlPlane, nodes: number): Promise<void> {
+  const states = ['get', 'localstoragenodes', '-o', 'jsonpath={.items[*].status.state}'];
+  await waitFor(
+    'every agent reports its node',
+    async () => (await kubectl(controlPlane, states)).stdout.split(' ').filter((state) => state === 'Ready').length === nodes,
+    { timeoutSeconds: 120, intervalMs: 500 },
+  );
 }
 
 /** A kubeconfig of the controller's own service account: it has the rights of the real one, no more. */

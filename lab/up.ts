@@ -137,7 +137,7 @@ class Ascent {
   async #startRehome(controlPlane: ControlPlane, state: LabState): Promise<void> {
     const { directory } = this.#settings;
     await Promise.all([
-      this.#step('every agent runs', () => waitForAgents(controlPlane)),
+      this.#step('every agent reports', () => waitForAgents(controlPlane, this.#machines.length)),
       this.#step('the controller leads', async () => {
         await writeControllerKubeconfig(controlPlane, directory);
         await startController(controlPlane, directory, state.controllerEnvironment);
