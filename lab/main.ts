@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { CommandError } from './command.ts';
 import { Lab, type VolumeRequest } from './index.ts';
 import type { Network } from './machines/index.ts';
+import { shellQuote } from './machines/ssh.ts';
 import { Steps } from './progress.ts';
 
 const USAGE = `usage: npm run lab -- COMMAND
@@ -27,7 +28,7 @@ class UsageError extends Error {}
 const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number | undefined> | Promise<void>>> = {
   up,
   env: async () => {
-    for (const [name, value] of Object.entries(Lab.open().environment())) console.log(`export ${name}='${value.replaceAll("'", `'\\''`)}'`);
+    for (const [name, value] of Object.entries(Lab.open().environment())) console.log(`export ${name}=${shellQuote([value])}`);
   },
   status,
   volume,
@@ -125,7 +126,7 @@ async function logs(args: string[]): Promise<number> {
 
 /** One argument is a script of the node's shell; several are a command and its arguments. */
 async function runOnNode(node: string, command: readonly string[]): Promise<number> {
-  const script = command.length === 1 ? command[0]! : command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+  const script = command.length === 1 ? command[0]! : shellQuote(command);
   const session = Lab.open().machine(node).spawn(script);
   session.stdout?.pipe(process.stdout);
   session.stderr?.pipe(process.stderr);

@@ -71,11 +71,18 @@ end"
 start() {
   container=$ROOT/pods/$1/containers/$2 attempt=$3
   [ "$(cat "$container/attempt" 2>/dev/null || echo 0)" -lt "$attempt" ] || return 0
-  rm -f "$container/exit"
+  rm -f "$container/exit" "$container/pid"
   mkdir -p "$GROUPS_ROOT/pods/$1-$2"
   date +%s > "$container/started"
   echo "$attempt" > "$container/attempt"
   setsid "$0" supervise "$1" "$2" < /dev/null >> "$container/log" 2>&1 &
+  # Until the supervisor is in a session of its own it would be ended with this one.
+  tries=0
+  until [ -s "$container/pid" ]; do
+    tries=$((tries + 1))
+    [ $tries -le 1000 ] || { echo "container $2 of pod $1 was not started within 20 s" >&2; return 1; }
+    usleep 20000
+  done
   report_change
 }
 

@@ -1,8 +1,11 @@
 /** The scripts by which pods come to be on a node. Pure: text in, text out. */
+
+import { shellQuote } from '../machines/ssh.ts';
 import { commandLine, PodConfigurationError, type References, resolveEnvironment } from './environment.ts';
 import type { Container, Pod } from './objects.ts';
 import type { NodeVolume } from './pod-volumes.ts';
-import { quote } from './shell.ts';
+
+const quote = (word: string): string => shellQuote([word]);
 
 const ROOT = '/run/kubelet';
 export const RUNTIME = `${ROOT}/runtime.sh`;
