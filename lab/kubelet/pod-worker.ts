@@ -10,6 +10,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApiClient } from '../cluster/api-client.ts';
+import { CommandError } from '../command.ts';
 import type { Machine } from '../machines/index.ts';
 import type { PodEvents } from './events.ts';
 import { type ContainerStart, prepareScript, RUNTIME, startScript } from './node-scripts.ts';
@@ -93,7 +94,7 @@ export class PodWorker {
       if (!persistent.every(({ handle }) => attached.has(uniqueVolumeName(handle)))) return;
       await this.#start(pod, starts, persistent, onNode?.prepared ?? false);
     } catch (error) {
-      await events.record(pod, 'Warning', 'FailedMount', error instanceof Error ? error.message : String(error));
+      await events.record(pod, 'Warning', 'FailedMount', reasonOf(error));
     }
   }
 
@@ -142,7 +143,7 @@ export class PodWorker {
     try {
       await this.#onNode('remove', uid);
     } catch (error) {
-      await events.record(pod, 'Warning', 'FailedKillPod', error instanceof Error ? error.message : String(error));
+      await events.record(pod, 'Warning', 'FailedKillPod', reasonOf(error));
     }
   }
 
@@ -163,4 +164,10 @@ export class PodWorker {
     const owner = metadata.ownerReferences?.[0]?.name;
     return owner !== undefined && existsSync(join(this.#settings.holdDirectory, `${metadata.namespace}_${owner}`));
   }
+}
+
+/** What the node said, without the script that it said it of. */
+function reasonOf(error: unknown): string {
+  if (error instanceof CommandError && error.stderr.trim()) return error.stderr.trim();
+  return error instanceof Error ? error.message : String(error);
 }
