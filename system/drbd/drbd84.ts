@@ -17,8 +17,9 @@ import { type ProcDrbdDevice, parseProcDrbd } from './proc-drbd.ts';
 const DISK_OPTIONS = ['--c-plan-ahead=20', '--c-max-rate=4000000', '--c-fill-target=20480', '--c-min-rate=10M'];
 
 /**
- * Buffers that fill the link (32 MiB of pages a mirror), and time limits by which a dead peer holds a write for 2 to 3 s at most: a lost link is
- * seen after ping-int + ping-timeout (2 s + 0.5 s), a hung disk after timeout x ko-count (1 s x 2). timeout and ping-timeout are in 0.1 s.
+ * Buffers that fill the link (32 MiB of pages a mirror), and time limits by which a dead peer holds a write for 3 s at most: a lost link is seen
+ * after ping-int + ping-timeout (2 s + 1 s), a hung disk after timeout x ko-count (1 s x 3). timeout and ping-timeout are in 0.1 s. Shorter ones
+ * take a peer that is only busy for dead.
  */
 const NET_OPTIONS = [
   '--protocol=C',
@@ -28,9 +29,9 @@ const NET_OPTIONS = [
   '--rcvbuf-size=4M',
   '--connect-int=1',
   '--ping-int=2',
-  '--ping-timeout=5',
+  '--ping-timeout=10',
   '--timeout=10',
-  '--ko-count=2',
+  '--ko-count=3',
   '--verify-alg=crc32c',
   '--cram-hmac-alg=sha256',
 ];

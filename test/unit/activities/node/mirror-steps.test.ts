@@ -230,8 +230,11 @@ describe('what Temporal asks for and Kubernetes does not permit', () => {
     expect(await typeOf(step)).toBe('NotPermitted');
   });
 
-  test('an object that lies about the point of no return does not remove a source that has no mark', async () => {
+  test('an object that lies about the point of no return neither dissolves nor removes a source that has no mark', async () => {
     const cluster = newCluster();
+    await copy(cluster);
+    cluster.enter('CuttingOver', true);
+    expect(await typeOf(cluster.agent(cluster.n1).dissolveMirror({ mirror, role: 'source' }))).toBe('NotPermitted');
     cluster.enter('RemovingSource', true);
     expect(await typeOf(cluster.agent(cluster.n1).removeSource({ mirror }))).toBe('NotPermitted');
   });
