@@ -4,7 +4,7 @@
  * No activity has a scheduleToStartTimeout: a step for a node whose agent is away stays in its queue, costs nothing there and runs within seconds of
  * the agent's return. Every activity says how it is cancelled, because by default a cancelled one is waited for, on a dead node for ever.
  */
-import { type ActivityOptions, isCancellation, proxyActivities, proxyLocalActivities, type RetryPolicy } from '@temporalio/workflow';
+import { type ActivityOptions, proxyActivities, type RetryPolicy } from '@temporalio/workflow';
 import type { ClusterActivities } from '../core/contracts/cluster-activities.ts';
 import { controlTaskQueue, syncTaskQueue } from '../core/contracts/names.ts';
 import type { NodeActivities } from '../core/contracts/node-activities.ts';
@@ -43,7 +43,12 @@ const ON_SYNC_QUEUE = {
   retry: { ...RETRY, maximumInterval: '30 seconds', maximumAttempts: 20 },
 } as const satisfies ActivityOptions;
 
-/** A step on Kubernetes. An API server that does not answer is waited for without end: without it nothing moves anyway. */
+/**
+ * A step on Kubernetes. An API server that does not answer is waited for without end: without it nothing moves anyway.
+ *
+ * Not a local activity, which would take a sixth of the events: what is cancelled in the same task as one gets out of order when the history is
+ * replayed, and then the workflow is stuck (seen with SDK 1.24: BadCancelTimerAttributes, for ever).
+ */
 export async function onCluster<T>(summary: string, call: (activities: ClusterActivities) => Promise<T>): Promise<T> {
   const activities = proxyActivities<ClusterActivities>({ ...ON_CLUSTER, summary });
   for (;;) {
@@ -52,21 +57,6 @@ export async function onCluster<T>(summary: string, call: (activities: ClusterAc
     } catch (error) {
       if (failureOf(error)?.reason !== 'ApiUnavailable') throw error;
     }
-  }
-}
-
-/**
- * A look at the watchers' stores, or a write of one object's status. It runs within the workflow's own task, which takes a sixth of the events of an
- * ordinary activity. Where that does not succeed at once it becomes an ordinary one, whose attempts and errors people can see.
- */
-export async function onClusterQuickly<T>(summary: string, call: (activities: ClusterActivities) => Promise<T>): Promise<T> {
-  const quick = { startToCloseTimeout: '5 seconds', retry: { ...RETRY, initialInterval: '200 milliseconds', maximumAttempts: 2 } } as const;
-  try {
-    return await call(proxyLocalActivities<ClusterActivities>({ ...quick, cancellationType: 'WAIT_CANCELLATION_COMPLETED', summary }));
-  } catch (error) {
-    const failure = failureOf(error);
-    if (isCancellation(error) || !failure || failure.permanent) throw error;
-    return onCluster(summary, call);
   }
 }
 

@@ -20,9 +20,7 @@ import {
 import { describeEviction } from '../core/domain/progress.ts';
 import { onCluster } from './activities.ts';
 import { lookAgainSignal, migrationEndedSignal, nodeChangedSignal } from './messages.ts';
-
-/** A migration that was terminated tells nobody, and a signal may be lost with the controller that would have sent it. */
-const SLOW_NET_MILLISECONDS = 60_000;
+import { SLOW_NET_MILLISECONDS } from './timings.ts';
 
 /** @param memory of the run before, where the history became too long. */
 export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory = NOTHING_REMEMBERED): Promise<void> {

@@ -74,11 +74,13 @@ export async function migrateVolume(input: MigrateVolumeInput, followers: readon
 }
 
 async function drive(run: MigrationRun): Promise<MigrationOutcome> {
+  const passed = new Set<Stage>();
   let next: Stage | MigrationOutcome = 'Observing';
   while (!isOutcome(next)) {
-    // Between two stages nothing is under way, and the next run finds everything by looking.
-    if (workflowInfo().continueAsNewSuggested && !run.inbox.abort)
-      await continueAsNew<typeof migrateVolume>(run.input, [...run.inbox.followers]);
+    // Only on coming round again: a new run begins with Observing, and each gets through once. Between two stages nothing is under way.
+    const renew = passed.has(next) && workflowInfo().continueAsNewSuggested && !run.inbox.abort;
+    if (renew) await continueAsNew<typeof migrateVolume>(run.input, [...run.inbox.followers]);
+    passed.add(next);
     next = await runStage(run, next);
   }
   return next;

@@ -3,14 +3,12 @@ import { CancellationScope, condition } from '@temporalio/workflow';
 import type { Mirror } from '../../core/contracts/migration.ts';
 import { onCluster } from '../activities.ts';
 import { failureOf } from '../failure.ts';
+import { AGENT_LOOK_MILLISECONDS } from '../timings.ts';
 import { look } from './attend.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
 import { control } from './steps.ts';
-
-/** How often it is looked whether the target's agent is there to do its share. */
-const AGENT_LOOK_MILLISECONDS = 20_000;
 
 export const takeBack: RunStage = async (run) => {
   const { abort } = run.inbox;

@@ -6,22 +6,17 @@
  */
 import { condition } from '@temporalio/workflow';
 import type { Phase } from '../../core/contracts/phases.ts';
-import { onClusterQuickly } from '../activities.ts';
+import { onCluster } from '../activities.ts';
 import { failureOf } from '../failure.ts';
+import { FIRST_LOOK_MILLISECONDS, LONGEST_LOOK_MILLISECONDS, WAITING_LOOK_MILLISECONDS } from '../timings.ts';
 import { reportObstacle, show } from './report.ts';
 import type { MigrationRun } from './run.ts';
 
-const FIRST_LOOK_MILLISECONDS = 20_000;
-const LONGEST_PAUSE_MILLISECONDS = 5 * 60_000;
-/** Where the phase itself waits for the world. */
-const WAITING_PAUSE_MILLISECONDS = 60_000;
 const WAITING_PHASES: readonly Phase[] = ['Reserving', 'AwaitingDetach'];
 
 export async function look(run: MigrationRun): Promise<void> {
   const { input, sourceNode, ref } = run;
-  run.facts = await onClusterQuickly('look at the objects', (cluster) =>
-    cluster.observeVolume({ ...input, sourceNode, ...(ref && { ref }) }),
-  );
+  run.facts = await onCluster('look at the objects', (cluster) => cluster.observeVolume({ ...input, sourceNode, ...(ref && { ref }) }));
   run.looks += 1;
   if (run.facts.unwanted !== undefined && !run.pointOfNoReturn) {
     run.inbox.wantAbort({ message: `no longer wanted: ${run.facts.unwanted}`, byPerson: false });
@@ -40,7 +35,7 @@ export async function attend(run: MigrationRun): Promise<never> {
     const elapsed = limit === undefined ? await condition(interrupted).then(() => false) : !(await condition(interrupted, limit));
     const newsCame = run.inbox.news > heard;
     heard = run.inbox.news;
-    pause = run.phase === phase ? Math.min(pause * 2, LONGEST_PAUSE_MILLISECONDS) : FIRST_LOOK_MILLISECONDS;
+    pause = run.phase === phase ? Math.min(pause * 2, LONGEST_LOOK_MILLISECONDS) : FIRST_LOOK_MILLISECONDS;
     if (newsCame || (elapsed && run.phase === phase)) await lookAndTell(run);
   }
 }
@@ -48,7 +43,7 @@ export async function attend(run: MigrationRun): Promise<never> {
 /** undefined: without limit. What is parked waits for a person, and for news. */
 function pauseIn(phase: Phase, pause: number): number | undefined {
   if (phase === 'NeedsAttention') return undefined;
-  return WAITING_PHASES.includes(phase) ? WAITING_PAUSE_MILLISECONDS : pause;
+  return WAITING_PHASES.includes(phase) ? WAITING_LOOK_MILLISECONDS : pause;
 }
 
 async function lookAndTell(run: MigrationRun): Promise<void> {

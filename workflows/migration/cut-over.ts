@@ -106,8 +106,7 @@ async function handOver(run: MigrationRun): Promise<void> {
   const dissolve = (role: MirrorRole) =>
     control(run, mirror[role].node, `take the mirror down on ${mirror[role].node}`, (agent) => agent.dissolveMirror({ mirror, role }));
   const sourceSha256 = run.hashCheck ? await hashSource(run, mirror) : undefined;
-  await dissolve('source');
-  await dissolve('target');
+  await Promise.all([dissolve('source'), dissolve('target')]);
   if (sourceSha256) await compareHashes(run, mirror, sourceSha256);
   const request = { ref, sourceNode: source.node, target, sizeBytes, pool };
   await onCluster(`point the objects to ${target.node}`, (cluster) => cluster.switchObjects(request));
@@ -141,8 +140,10 @@ export const removeSource: RunStage = async (run) => {
   const { source, target } = mirror;
   const ref = requireRef(run);
   await report(run, 'RemovingSource', `removes what is left on ${source.node}`, { event: 'VolumeMoved' });
-  await control(run, source.node, `remove the volume on ${source.node}`, (agent) => agent.removeSource({ mirror }));
-  await control(run, target.node, `take the migration's tags off on ${target.node}`, (agent) => agent.releaseTarget({ mirror }));
+  await Promise.all([
+    control(run, source.node, `remove the volume on ${source.node}`, (agent) => agent.removeSource({ mirror })),
+    control(run, target.node, `take the migration's tags off on ${target.node}`, (agent) => agent.releaseTarget({ mirror })),
+  ]);
   await onCluster(`remove the replica on ${source.node}`, (cluster) => cluster.removeSourceReplica({ ref, sourceNode: source.node }));
   await report(run, 'Completed', `moved from ${source.node} to ${target.node}`, { event: 'MigrationCompleted' });
   return 'Completed';

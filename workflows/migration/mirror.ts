@@ -3,6 +3,7 @@ import type { Mirror } from '../../core/contracts/migration.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { onCluster } from '../activities.ts';
 import { failureOf } from '../failure.ts';
+import { look } from './attend.ts';
 import { report } from './report.ts';
 import { type MigrationRun, required, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
@@ -113,5 +114,6 @@ export async function beginAnew(run: MigrationRun, cause: string): Promise<Stage
   Object.assign(run, { pairing: pairing + 1, mirrorStands: false, verified: false, closed: false });
   await report(run, 'Preparing', `the mirror begins anew: ${cause}`);
   await pauseAfterSetback(run);
+  await look(run);
   return 'AwaitingDetach';
 }

@@ -3,7 +3,7 @@ import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
 import { chooseEntry, isCutOver } from '../../core/domain/entry.ts';
 import { choosePairing, isClosed } from '../../core/domain/pairing.ts';
 import { checkLogicalVolume, checkObjects } from '../../core/domain/source-check.ts';
-import { onCluster, onClusterQuickly } from '../activities.ts';
+import { onCluster } from '../activities.ts';
 import { badInput, MigrationFailure } from '../failure.ts';
 import { look } from './attend.ts';
 import { adoptRecord, type MigrationRun, requireFacts, requireRef } from './run.ts';
@@ -13,9 +13,10 @@ import { control } from './steps.ts';
 /** Asks no agent, so that it ends whoever is away. */
 export const observe: RunStage = async (run) => {
   const { volume } = run.input;
-  const found = await onClusterQuickly('find the record', (cluster) => cluster.findMigration({ volume }));
+  const lookedFrom = run.sourceNode;
+  const [found] = await Promise.all([onCluster('find the record', (cluster) => cluster.findMigration({ volume })), look(run)]);
   if (found) adoptRecord(run, found);
-  await look(run);
+  if (run.sourceNode !== lookedFrom) await look(run);
   const record = found && { ...found, pointOfNoReturn: run.pointOfNoReturn };
   const entry = chooseEntry(record, requireFacts(run), run.sourceNode);
   if (entry !== 'Open') return entry;

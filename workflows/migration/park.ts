@@ -27,7 +27,7 @@ export async function park(run: MigrationRun, failure: Failure): Promise<Stage> 
 
 async function tell(run: MigrationRun, { reason, message }: Failure, parkedIn: ActivePhase): Promise<void> {
   try {
-    await report(run, 'NeedsAttention', `${reason}: ${message}`, { parkedIn, event: 'NeedsAttention' });
+    await report(run, 'NeedsAttention', `${reason}: ${message}`, { parkedIn, reason, event: 'NeedsAttention' });
   } catch (error) {
     const failure = failureOf(error);
     if (!failure) throw error;

@@ -1,6 +1,5 @@
 /** Before anything is made: where the volume goes, and that nobody uses it any more. */
 import { onCluster } from '../activities.ts';
-import { look } from './attend.ts';
 import { report } from './report.ts';
 import { requireFacts, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
@@ -22,7 +21,6 @@ export const reserve: RunStage = async (run) => {
 
 /** Also where the mirror stands already and somebody uses the volume again: their writes go through it. */
 export const awaitDetach: RunStage = async (run) => {
-  await look(run);
   const { heldBy } = requireFacts(run);
   if (heldBy.length === 0) return run.verified ? 'CuttingOver' : 'Preparing';
   const { target } = run;

@@ -6,7 +6,7 @@ import type { MigrationProgress } from '../../core/contracts/migration.ts';
 import { SearchAttribute } from '../../core/contracts/names.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { describeMigration } from '../../core/domain/progress.ts';
-import { onClusterQuickly } from '../activities.ts';
+import { onCluster } from '../activities.ts';
 import { type MigrationRun, requireRef } from './run.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
@@ -31,7 +31,7 @@ type ReportedFacts = Omit<PhaseReport, 'ref' | 'phase' | 'message'>;
 
 /** Enters a phase, or says something new in it. What was said already is not said again. */
 export async function report(run: MigrationRun, phase: Phase, message: string, facts: ReportedFacts = {}): Promise<void> {
-  const { event, refusals, parkedIn, ...durable } = facts;
+  const { event, refusals, reason, parkedIn, ...durable } = facts;
   const said = phase === run.phase && message === run.message && Object.keys(durable).length === 0;
   if (phase !== run.phase) {
     const target = run.target?.node;
@@ -59,7 +59,7 @@ export async function reportObstacle(run: MigrationRun, obstacle: string | undef
 /** One after another: agents take their permissions from the phase that is written last. */
 async function inTurn(run: MigrationRun, write: (cluster: ClusterActivities) => Promise<void>): Promise<void> {
   const before = run.reporting;
-  const own = before.then(() => onClusterQuickly('report', write));
+  const own = before.then(() => onCluster('report', write));
   run.reporting = own.catch(() => undefined);
   await own;
 }

@@ -1,0 +1,219 @@
+/** The cluster activities on a World. Migrations are really started, through Temporal's client. */
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import type { MigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import type { ClusterActivities, MigrationRecord, PhaseReport, ReserveRequest } from '../../core/contracts/cluster-activities.ts';
+import type { MigrationRef } from '../../core/contracts/migration.ts';
+import { isTerminal, type Phase } from '../../core/contracts/phases.ts';
+import type { PermanentError, Refusal } from '../../core/contracts/reasons.ts';
+import type { Migrate, Node, World } from './world.ts';
+
+const FORWARD: readonly Phase[] = ['CuttingOver', 'RemovingSource', 'Completed', 'NeedsAttention'];
+
+export const CLUSTER_ACTIVITIES = [
+  'observeVolume',
+  'findMigration',
+  'openMigration',
+  'reportPhase',
+  'reserveTarget',
+  'releaseReservation',
+  'switchObjects',
+  'removeSourceReplica',
+  'observeNodeEviction',
+  'startMigration',
+  'findEndedMigrations',
+  'releaseHolds',
+  'reportNodeEviction',
+] as const satisfies (keyof ClusterActivities)[];
+
+export function createFakeClusterActivities(world: World, workflows: MigrationWorkflows): ClusterActivities {
+  const activities: ClusterActivities = {
+    async observeVolume({ volume, sourceNode, ref }) {
+      const objects = world.volumes.get(volume);
+      const node = world.node(sourceNode);
+      const allocatedCapacityBytes = objects?.replicas.get(sourceNode);
+      const migrate = ref && world.openMigrate(volume);
+      const percent = migrate?.percent;
+      return {
+        ...(objects && {
+          localVolume: {
+            pool: objects.pool,
+            requiredCapacityBytes: objects.requiredCapacityBytes,
+            thin: false,
+            convertible: false,
+            replicaNodes: [...objects.replicas.keys()],
+          },
+        }),
+        ...(allocatedCapacityBytes !== undefined && { sourceReplica: { name: `${volume}-${sourceNode}`, allocatedCapacityBytes } }),
+        source: { node: sourceNode, storageAddress: node.storageAddress },
+        ...(unwanted(node) && { unwanted: unwanted(node)! }),
+        heldBy: [...(objects?.heldBy ?? [])],
+        agentAlive: Object.fromEntries([...world.nodes.values()].map(({ name, agentAlive }) => [name, agentAlive])),
+        ...(percent !== undefined && { percent }),
+      };
+    },
+
+    async findMigration({ volume }) {
+      const open = world.openMigrate(volume);
+      return open && recordOf(world, open);
+    },
+
+    async openMigration({ volume, sourceNode }) {
+      const open = world.openMigrate(volume);
+      if (open) return recordOf(world, open);
+      const number = world.migrates.length + 1;
+      const ref = { name: `${volume}-${number}`, uid: `uid-${number}`, volume };
+      const migrate: Migrate = {
+        ref,
+        sourceNode,
+        phase: 'Pending',
+        message: '',
+        pointOfNoReturn: false,
+        abortedByPerson: false,
+        holdReleased: false,
+        phases: ['Pending'],
+      };
+      world.migrates.push(migrate);
+      return recordOf(world, migrate);
+    },
+
+    async reportPhase(report) {
+      const migrate = find(world, report.ref);
+      assertAllowed(migrate, report);
+      const { ref, event, refusals, ...status } = report;
+      Object.assign(migrate, status);
+      if (refusals) migrate.message = `${report.message}: ${inWords(refusals)}`;
+      if (report.phase === 'Reserving') delete migrate.target;
+      if (report.phase !== 'NeedsAttention') delete migrate.parkedIn;
+      if (migrate.phases.at(-1) !== report.phase) migrate.phases.push(report.phase);
+      if (event) world.events.push(`${event} ${ref.volume}`);
+    },
+
+    async reserveTarget(request) {
+      for (const node of world.nodes.values()) {
+        if (node.reservations.get(request.ref.volume) === request.ref.uid) return reserved(node);
+      }
+      const refusals = Object.fromEntries([...world.nodes.values()].map((node) => [node.name, refusal(node, request)]));
+      const chosen = [...world.nodes.values()].find(({ name }) => refusals[name] === undefined);
+      if (!chosen) return { kind: 'refused', refusals: refusals as Record<string, Refusal> };
+      chosen.reservations.set(request.ref.volume, request.ref.uid);
+      return reserved(chosen);
+    },
+
+    async releaseReservation({ ref }) {
+      for (const { reservations } of world.nodes.values()) if (reservations.get(ref.volume) === ref.uid) reservations.delete(ref.volume);
+    },
+
+    async switchObjects({ ref, sourceNode, target, sizeBytes }) {
+      const objects = world.volumes.get(ref.volume);
+      if (!find(world, ref).pointOfNoReturn) world.violated(`the objects of ${ref.volume} change before the point of no return`);
+      if (!world.node(target.node).volumes.get(ref.volume)?.active)
+        world.violated(`${ref.volume} is given to ${target.node}, where it is not active`);
+      if (!objects) return;
+      objects.replicas.set(target.node, sizeBytes);
+      objects.affinity = target.node;
+      if (world.node(sourceNode).volumes.get(ref.volume)?.active) world.violated(`${ref.volume} is active on both nodes`);
+    },
+
+    async removeSourceReplica({ ref, sourceNode }) {
+      world.volumes.get(ref.volume)?.replicas.delete(sourceNode);
+      await activities.releaseReservation({ ref });
+    },
+
+    async observeNodeEviction({ node: name }) {
+      const node = world.nodes.get(name);
+      const volumes = [...world.volumes].filter(([, { replicas }]) => replicas.has(name)).map(([volume]) => volume);
+      const leaving = world.migrates.filter(({ sourceNode, phase }) => sourceNode === name && !isTerminal(phase));
+      return {
+        exists: node?.exists ?? false,
+        cordoned: node?.cordoned ?? false,
+        disabled: node?.disabled ?? false,
+        volumes: volumes.map((volume) => ({ volume, held: isHeld(world, volume, name) })),
+        running: leaving.map(({ ref, phase, target, message, percent }) => ({
+          volume: ref.volume,
+          phase,
+          ...(target && { target: target.node }),
+          message,
+          ...(percent !== undefined && { percent }),
+        })),
+      };
+    },
+
+    async startMigration({ follower, ...input }) {
+      await workflows.startOrFollow(input, follower);
+    },
+
+    async findEndedMigrations({ volumes }) {
+      const ends = await Promise.all(volumes.map((volume) => workflows.endOf(volume)));
+      return ends.filter((end) => end !== undefined);
+    },
+
+    async releaseHolds({ node }) {
+      for (const migrate of world.migrates) if (migrate.sourceNode === node && migrate.phase === 'Aborted') migrate.holdReleased = true;
+    },
+
+    async reportNodeEviction({ node, event, message }) {
+      world.events.push(`${event} ${node}: ${message}`);
+    },
+  };
+  return observed(world, activities);
+}
+
+/** Every activity passes the faults, and is written down once it took effect. */
+function observed(world: World, activities: ClusterActivities): ClusterActivities {
+  const entries = Object.entries(activities).map(([name, activity]) => [
+    name,
+    async (request: { readonly volume?: string; readonly ref?: MigrationRef }) => {
+      await Promise.race([world.faults.meet(name, undefined, request.volume ?? request.ref?.volume), Context.current().cancelled]);
+      const result = await (activity as (request: unknown) => Promise<unknown>)(request);
+      world.journal.push(name);
+      return result;
+    },
+  ]);
+  return Object.fromEntries(entries) as ClusterActivities;
+}
+
+function unwanted({ cordoned, disabled, name }: Node): string | undefined {
+  if (!cordoned) return `node ${name} is not cordoned`;
+  return disabled ? `node ${name} has label hwameistor.io/eviction=disable` : undefined;
+}
+
+function isHeld(world: World, volume: string, node: string): boolean {
+  const last = world.migrates.findLast(({ ref, sourceNode }) => ref.volume === volume && sourceNode === node);
+  return last?.phase === 'Aborted' && last.abortedByPerson && !last.holdReleased;
+}
+
+function recordOf(world: World, migrate: Migrate): MigrationRecord {
+  const { message, phases, holdReleased, percent, targetSha256, ...record } = migrate;
+  return { ...record, hashCheck: world.hashCheck };
+}
+
+function find(world: World, { name, uid }: MigrationRef): Migrate {
+  const found = world.migrates.find(({ ref }) => ref.uid === uid);
+  if (!found) throw permanent('NotPermitted', `LocalVolumeMigrate ${name} is gone`);
+  return found;
+}
+
+function assertAllowed({ phase: current, pointOfNoReturn, ref }: Migrate, { phase }: PhaseReport): void {
+  if (isTerminal(current) && phase !== current) throw permanent('StaleActivity', `${ref.name} has ended`);
+  if (pointOfNoReturn && !FORWARD.includes(phase)) throw permanent('PointOfNoReturnPassed', `${ref.name} cannot enter ${phase}`);
+}
+
+function refusal(node: Node, { sourceNode, sizeBytes, givenUp }: ReserveRequest): Refusal | undefined {
+  if (node.name === sourceNode) return 'SourceNode';
+  if (givenUp[node.name]) return givenUp[node.name];
+  if (node.cordoned) return 'NodeUnschedulable';
+  return node.freeBytes < sizeBytes ? 'PoolFull' : undefined;
+}
+
+const reserved = ({ name, storageAddress }: Node) => ({ kind: 'reserved', target: { node: name, storageAddress } }) as const;
+
+function inWords(refusals: Readonly<Record<string, Refusal>>): string {
+  return Object.entries(refusals)
+    .map(([node, reason]) => `${node} ${reason}`)
+    .join(', ');
+}
+
+function permanent(type: PermanentError, message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, type);
+}

@@ -1,0 +1,111 @@
+/** The steps that make a mirror, keep it in sync and compare its ends. */
+import { Context } from '@temporalio/activity';
+import type { MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { NodeActivities } from '../../core/contracts/node-activities.ts';
+import { diskOf, fail } from './fake-node.ts';
+import type { Node, World } from './world.ts';
+
+type MirrorSteps = Pick<
+  NodeActivities,
+  | 'allocateEndpoint'
+  | 'ensureTargetMirror'
+  | 'ensureSourceMirror'
+  | 'awaitSync'
+  | 'readTargetCounter'
+  | 'verifyMirror'
+  | 'repairMirror'
+  | 'observeDetach'
+>;
+
+export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
+  const endpoint = (): MirrorEndpoint => ({ port: 20_000, minor: 20_000, logicalBlockSizeBytes: node.logicalBlockSizeBytes });
+  const steps: MirrorSteps = {
+    async allocateEndpoint({ mirror, role }) {
+      const { migration, pairing } = mirror;
+      const found = node.mirrors.get(migration.volume);
+      if (found?.migrationUid !== migration.uid || found.pairing !== pairing) {
+        const state = { attached: false, inserted: false, readKib: 0, volumeSectors: 0, mirrorSectors: 0 };
+        node.mirrors.set(migration.volume, { migrationUid: migration.uid, pairing, ...state });
+        // New metadata: all of it is copied again.
+        const disk = node.volumes.get(migration.volume);
+        if (role === 'target' && disk?.migrationUid === migration.uid) disk.content = '';
+      }
+      return endpoint();
+    },
+
+    async ensureTargetMirror({ mirror }) {
+      const { volume, uid } = mirror.migration;
+      const disk = node.volumes.get(volume);
+      if (disk && disk.migrationUid !== uid) throw fail('LogicalVolumeConflict', `${volume} on ${node.name} is somebody else's`);
+      if (!disk) {
+        const bits = { content: '', sizeBytes: mirror.sizeBytes, active: true, hasSnapshots: false, open: false };
+        node.volumes.set(volume, { ...bits, migrationUid: uid });
+      }
+      await steps.allocateEndpoint({ mirror, role: 'target' });
+      node.mirrors.get(volume)!.attached = true;
+      return endpoint();
+    },
+
+    async ensureSourceMirror({ mirror }) {
+      const state = node.mirrors.get(mirror.migration.volume);
+      if (state?.pairing !== mirror.pairing) throw fail('MirrorNotReady', 'no metadata of this pairing');
+      const peer = world.peerOf(mirror.migration.volume, node.name);
+      if (!peer?.mirror.attached) throw fail('MirrorNotReady', 'the target does not answer');
+      if (!state.inserted) Object.assign(state, { attached: true, inserted: true });
+      return { base: { volume: counters(0), mirror: counters(0) } };
+    },
+
+    async awaitSync({ mirror }) {
+      const { volume } = mirror.migration;
+      const disk = diskOf(node, mirror);
+      const state = node.mirrors.get(volume);
+      if (!state?.attached) return { kind: 'sourceLost', message: 'the mirror has gone from the kernel' };
+      if (disk.active && !state.inserted) return { kind: 'bypassed', message: 'the device leads past the mirror' };
+      const peer = world.peerOf(volume, node.name);
+      if (!peer?.mirror.attached) return { kind: 'peerLost', message: 'WFConnection' };
+      Context.current().heartbeat({ syncedBytes: 0 });
+      // What DRBD never saw it never sends.
+      if (peer.disk.content === '') peer.disk.content = disk.content;
+      const totalBytes = mirror.sizeBytes;
+      return { kind: 'synced', progress: { totalBytes, syncedBytes: totalBytes, outOfSyncBytes: 0, bytesPerSecond: 0 } };
+    },
+
+    async readTargetCounter({ mirror }) {
+      const state = node.mirrors.get(mirror.migration.volume);
+      if (!state?.attached) throw fail('MirrorNotReady', 'the mirror is not up');
+      return { readKib: state.readKib };
+    },
+
+    async verifyMirror({ mirror }) {
+      const peer = world.peerOf(mirror.migration.volume, node.name);
+      if (!peer?.mirror.attached || !node.mirrors.get(mirror.migration.volume)?.attached) throw fail('MirrorNotReady', 'not connected');
+      peer.mirror.readKib += mirror.sizeBytes / 1024;
+      const outOfSyncBytes = peer.disk.content === diskOf(node, mirror).content ? 0 : 4096;
+      return { completed: true, outOfSyncBytes, healthy: true };
+    },
+
+    async repairMirror({ mirror }) {
+      const peer = world.peerOf(mirror.migration.volume, node.name);
+      if (peer) peer.disk.content = diskOf(node, mirror).content;
+    },
+
+    async observeDetach({ mirror }) {
+      const { volume } = mirror.migration;
+      const state = node.mirrors.get(volume);
+      if (!state?.attached) throw fail('MirrorNotReady', 'no mirror in place');
+      const disk = diskOf(node, mirror);
+      return {
+        inserted: state.inserted && disk.active,
+        open: disk.open,
+        connectedUpToDate: world.peerOf(volume, node.name)?.mirror.attached === true,
+        outOfSyncBytes: 0,
+        volume: counters(state.volumeSectors),
+        mirror: counters(state.mirrorSectors),
+        base: { volume: counters(0), mirror: counters(0) },
+      };
+    },
+  };
+  return steps;
+}
+
+const counters = (writtenSectors: number) => ({ writtenSectors, discardedSectors: 0 });

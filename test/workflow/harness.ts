@@ -1,0 +1,121 @@
+/** Agents, and a controller if wanted, really connected to a Temporal server, over a world in memory. */
+import { randomUUID } from 'node:crypto';
+import type { WorkflowHandle } from '@temporalio/client';
+import { vi } from 'vitest';
+import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
+import type { MigrationEnded } from '../../core/contracts/migration.ts';
+import { controlTaskQueue, syncTaskQueue, WorkflowType, workflowId } from '../../core/contracts/names.ts';
+import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
+import { createFakeClusterActivities } from './fake-cluster.ts';
+import { createFakeNodeActivities } from './fake-node.ts';
+import { currentDetails, MigrationHandle } from './migration-handle.ts';
+import type { RunningWorker, TestBed } from './test-bed.ts';
+import { type Migrate, World } from './world.ts';
+
+/** Waits until something holds, at most half a minute. */
+export const eventually = <T>(check: () => T | Promise<T>): Promise<T> => vi.waitFor(check, { timeout: 30_000, interval: 20 });
+
+export class Harness {
+  readonly world = new World();
+  /** This test's own: task queues and workflow ids follow from names that end with it. */
+  readonly id = randomUUID().slice(0, 8);
+  readonly #bed: TestBed;
+  readonly #workers = new Map<string, RunningWorker>();
+  readonly taskQueue: string;
+  readonly activities: ClusterActivities;
+  readonly n1 = `n1-${this.id}`;
+  readonly n2 = `n2-${this.id}`;
+  readonly n3 = `n3-${this.id}`;
+  readonly data = `data-${this.id}`;
+
+  constructor(bed: TestBed, ownController: boolean) {
+    this.#bed = bed;
+    this.taskQueue = ownController ? `controller-${this.id}` : bed.taskQueue;
+    this.activities = createFakeClusterActivities(this.world, createMigrationWorkflows(this.#client, this.taskQueue));
+  }
+
+  get #client() {
+    return this.#bed.environment.client;
+  }
+
+  volume(name: string): string {
+    return `${name}-${this.id}`;
+  }
+
+  async startController(): Promise<void> {
+    this.#workers.set('controller', await this.#bed.startController(this.taskQueue, this.activities));
+  }
+
+  async startAgent(node: string): Promise<void> {
+    const activities = { ...createFakeNodeActivities(this.world, node) };
+    for (const taskQueue of [controlTaskQueue(node), syncTaskQueue(node)]) {
+      this.#workers.set(taskQueue, await this.#bed.startWorker({ taskQueue, activities }));
+    }
+    this.world.node(node).agentAlive = true;
+  }
+
+  stopController = (): Promise<void> => this.#stop('controller');
+
+  async stopAgent(node: string): Promise<void> {
+    this.world.node(node).agentAlive = false;
+    await Promise.all([controlTaskQueue(node), syncTaskQueue(node)].map((name) => this.#stop(name)));
+  }
+
+  async #stop(name: string): Promise<void> {
+    const running = this.#workers.get(name);
+    this.#workers.delete(name);
+    await running?.stop();
+  }
+
+  /** Terminates what is left, so that no test leaves work to the next. */
+  async stop(): Promise<void> {
+    const ids = [this.n1, this.n2, this.n3].map(workflowId.evictNode).concat([...this.world.volumes.keys()].map(workflowId.migrateVolume));
+    await Promise.all(
+      ids.map((id) =>
+        this.#client.workflow
+          .getHandle(id)
+          .terminate()
+          .catch(() => undefined),
+      ),
+    );
+    await Promise.all([...this.#workers.keys()].map((name) => this.#stop(name)));
+  }
+
+  /** Starts the migration of a volume, as a drain does. */
+  async migrate(volume = this.data, sourceNode = this.n1): Promise<MigrationHandle> {
+    const handle = await this.#client.workflow.start<() => Promise<MigrationEnded>>(WorkflowType.migrateVolume, {
+      workflowId: workflowId.migrateVolume(volume),
+      taskQueue: this.taskQueue,
+      args: [{ volume, sourceNode, trigger: 'node-drain' }] as never,
+    });
+    return new MigrationHandle(handle, this.#bed.environment);
+  }
+
+  migration(volume = this.data): MigrationHandle {
+    return new MigrationHandle(this.#client.workflow.getHandle(workflowId.migrateVolume(volume)), this.#bed.environment);
+  }
+
+  get signals() {
+    return createWorkflowSignals(this.#client, this.taskQueue);
+  }
+
+  /** Cordons or uncordons, and tells the eviction as the trigger does. */
+  async cordon(cordoned = true, node = this.n1): Promise<void> {
+    this.world.node(node).cordoned = cordoned;
+    await (cordoned ? this.signals.evictNode(node) : this.signals.nodeChanged(node));
+  }
+
+  eviction(node = this.n1): WorkflowHandle {
+    return this.#client.workflow.getHandle(workflowId.evictNode(node));
+  }
+
+  /** What the Web UI shows as current details of the eviction. */
+  async evictionDetails(): Promise<string> {
+    return currentDetails(this.eviction());
+  }
+
+  migrateObject(volume = this.data): Migrate {
+    return this.world.migrateOf(volume);
+  }
+}

@@ -1,0 +1,31 @@
+import { expect } from 'vitest';
+import { eventually } from './harness.ts';
+import { testWithSkippedTime as test } from './workflow-test.ts';
+
+test('a migration without a target looks every minute, says nothing twice, and finds one that appears', async ({ bed, harness }) => {
+  const { world, n2, data } = harness;
+  world.node(n2).freeBytes = 0;
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().phase).toBe('Reserving'));
+  await bed.environment.sleep('5 minutes');
+  expect(world.journal.filter((step) => step === 'reserveTarget').length).toBeGreaterThan(3);
+  expect(world.events.filter((event) => event === `WaitingForTarget ${data}`)).toHaveLength(1);
+  world.node(n2).freeBytes = 2 ** 30;
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+});
+
+test('a step that has used up its retries parks the migration, and retry goes on', async ({ bed, harness }) => {
+  const { world } = harness;
+  world.faults.fail('ensureTargetMirror', 'CommandFailed', { times: 100, message: 'lvcreate ended with 5' });
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().phase).toBe('Preparing'));
+  await bed.environment.sleep('10 minutes');
+  await eventually(() => expect(harness.migrateObject().phase).toBe('NeedsAttention'));
+  expect(harness.migrateObject()).toMatchObject({
+    parkedIn: 'Preparing',
+    message: 'CommandFailed: ensureTargetMirror: lvcreate ended with 5',
+  });
+  world.faults.mend('ensureTargetMirror');
+  await migration.retry();
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+});

@@ -1,0 +1,270 @@
+import { describe, expect } from 'vitest';
+import { eventually, type Harness } from './harness.ts';
+import { test } from './workflow-test.ts';
+import { MiB } from './world.ts';
+
+/** The volume's own bits, and what was written to it, lie on that node alone, plain. */
+function expectMoved({ world, n1, n2, data }: Harness, content = `bits of ${data}`, target = n2): void {
+  const plain = { content, sizeBytes: 8 * MiB, active: true, hasSnapshots: false, open: false };
+  expect(world.node(target).volumes.get(data)).toEqual(plain);
+  expect(world.volumes.get(data)).toMatchObject({ affinity: target, replicas: new Map([[target, 8 * MiB]]) });
+  expect(world.node(n1).volumes.has(data)).toBe(false);
+  for (const { mirrors, reservations } of world.nodes.values()) expect([mirrors.size, reservations.size]).toEqual([0, 0]);
+}
+
+describe.concurrent('a volume that nobody uses', () => {
+  test('moves through all phases, and nothing is left behind', async ({ harness }) => {
+    const { n1, data } = harness;
+    const migration = await harness.migrate();
+    expect(await migration.result()).toEqual({ volume: data, sourceNode: n1, outcome: 'Completed', abortedByPerson: false });
+    expectMoved(harness);
+    const phases = ['Pending', 'Preparing', 'Syncing', 'Verifying', 'CuttingOver', 'RemovingSource', 'Completed'];
+    expect(harness.migrateObject().phases).toEqual(phases);
+  });
+
+  test('leaves a short history, and is found in lists by where it moves', async ({ harness }) => {
+    const { n1, n2, data } = harness;
+    const migration = await harness.migrate();
+    await migration.result();
+    expect((await migration.history()).events?.length).toBeLessThanOrEqual(200);
+    const { searchAttributes } = await migration.describe();
+    expect(searchAttributes).toMatchObject({
+      Volume: [data],
+      SourceNode: [n1],
+      TargetNode: [n2],
+      MigrationPhase: ['Completed'],
+      Trigger: ['node-drain'],
+    });
+  });
+
+  test('has the hashes of both devices compared where that is wanted', async ({ harness }) => {
+    harness.world.hashCheck = true;
+    await (await harness.migrate()).result();
+    const { sourceSha256, targetSha256 } = harness.migrateObject();
+    expect(sourceSha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(targetSha256).toBe(sourceSha256);
+    expectMoved(harness);
+  });
+
+  test('stays on both nodes where the hashes differ', async ({ harness }) => {
+    const { world, n1, n2, data } = harness;
+    world.hashCheck = true;
+    const gate = world.faults.gate(`dissolveMirror ${n2}`);
+    await harness.migrate();
+    await gate.reached;
+    world.node(n2).volumes.get(data)!.content = 'other bits';
+    gate.open();
+    await eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'NeedsAttention', parkedIn: 'CuttingOver' }));
+    expect(harness.migrateObject().message).toMatch(/^HashMismatch: .*nothing was removed/);
+    expect(world.node(n1).volumes.get(data)?.content).toBe(`bits of ${data}`);
+    expect(world.volumes.get(data)?.affinity).toBe(n1);
+  });
+});
+
+describe.concurrent('a migration that has to wait', () => {
+  test('for a target says why each node refuses, and goes on when one has room', async ({ harness }) => {
+    const { world, n1, n2 } = harness;
+    world.node(n2).freeBytes = MiB;
+    const migration = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject().message).toBe(`no node can take the volume: ${n1} SourceNode, ${n2} PoolFull`));
+    expect(world.events).toContain(`WaitingForTarget ${harness.data}`);
+    expect(await migration.details()).toContain('Reserving: no node can take the volume');
+
+    world.node(n2).freeBytes = 100 * MiB;
+    await migration.lookAgain();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  });
+
+  test('for the users of the volume says who they are, and goes on when they have gone', async ({ harness }) => {
+    const { world, data } = harness;
+    world.volumes.get(data)!.heldBy = ['pod default/db-0'];
+    const migration = await harness.migrate();
+    await eventually(async () => expect((await migration.progress()).message).toBe('waits for pod default/db-0 to let go'));
+    expect(harness.migrateObject()).toMatchObject({ phase: 'AwaitingDetach' });
+
+    world.write(data, harness.n1, ' and more');
+    world.volumes.get(data)!.heldBy = [];
+    await migration.lookAgain();
+    await migration.result();
+    expectMoved(harness, `bits of ${data} and more`);
+  });
+
+  test('for somebody who has the volume open although the API says it is free', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    const disk = world.node(n1).volumes.get(data)!;
+    disk.open = true;
+    const migration = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject().message).toBe('the volume is open on its node'));
+    world.write(data, n1, ' and more');
+    disk.open = false;
+    await migration.lookAgain();
+    await migration.result();
+    expectMoved(harness, `bits of ${data} and more`);
+  });
+
+  test('for an agent names it, and goes on when the agent is back', async ({ harness }) => {
+    const { world, n2 } = harness;
+    const gate = world.faults.gate('reserveTarget');
+    const migration = await harness.migrate();
+    await gate.reached;
+    await harness.stopAgent(n2);
+    gate.open();
+    await eventually(() => expect(harness.migrateObject().phase).toBe('Preparing'));
+    await migration.lookAgain();
+    await eventually(() => expect(harness.migrateObject().message).toBe(`waits for the agent on ${n2}`));
+    expect(await migration.details()).toContain(`waits for the agent on ${n2}`);
+
+    await harness.startAgent(n2);
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+    expectMoved(harness);
+  });
+});
+
+describe.concurrent('what happens to a mirror', () => {
+  test('a target that was restarted while it synced is set up again', async ({ harness }) => {
+    const { world, n1, n2 } = harness;
+    const gate = world.faults.gate(`awaitSync ${n1}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    await harness.stopAgent(n2);
+    world.reboot(n2);
+    gate.open();
+    await eventually(() => expect(harness.migrateObject().message).toMatch(/are not connected: WFConnection$/));
+    await harness.startAgent(n2);
+    await migration.result();
+    expect(harness.migrateObject().pairing).toBe(1);
+    expectMoved(harness);
+  });
+
+  test('a source that was restarted while it synced begins a new pairing, and all of it is copied again', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    const gate = world.faults.gate(`awaitSync ${n1}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    world.reboot(n1);
+    world.write(data, n1, ' and more');
+    gate.open();
+    await migration.result();
+    expect(harness.migrateObject().pairing).toBe(2);
+    expectMoved(harness, `bits of ${data} and more`);
+  });
+
+  test('a write that passed it is found by the counters and sent to the target before the cut-over', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    const gate = world.faults.gate(`observeDetach ${n1}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    world.writePastMirror(data, n1, ' and more');
+    gate.open();
+    await migration.result();
+    expect(world.journal.filter((step) => step.startsWith('verifyMirror'))).toHaveLength(3);
+    expectMoved(harness, `bits of ${data} and more`);
+  });
+
+  test('a target that was restarted during the verify is synced and verified again', async ({ harness }) => {
+    const { world, n1, n2 } = harness;
+    const gate = world.faults.gate(`verifyMirror ${n1}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    world.reboot(n2);
+    gate.open();
+    await migration.result();
+    expect(harness.migrateObject().pairing).toBe(1);
+    expectMoved(harness);
+  });
+
+  test('a copy that never becomes the same is for a person, and nothing is cut over', async ({ harness }) => {
+    const { world, n1, n2, data } = harness;
+    const migration = await harness.migrate();
+    const spoil = setInterval(() => {
+      const copy = world.node(n2).volumes.get(data);
+      if (copy?.content) copy.content = 'other bits';
+    }, 1);
+    await eventually(() => expect(harness.migrateObject().phase).toBe('NeedsAttention'));
+    clearInterval(spoil);
+    expect(harness.migrateObject()).toMatchObject({ parkedIn: 'Verifying', pointOfNoReturn: false });
+    expect(harness.migrateObject().message).toMatch(/^VerifyIncomplete: 4096 bytes differ/);
+    expect(world.node(n1).volumes.get(data)?.active).toBe(true);
+    await migration.retry();
+    await migration.result();
+    expectMoved(harness);
+  });
+
+  test('a target with larger blocks is given up for another node', async ({ harness }) => {
+    const { world, n2, n3 } = harness;
+    world.node(n2).logicalBlockSizeBytes = 4096;
+    world.addNode(n3);
+    await harness.startAgent(n3);
+    await (await harness.migrate()).result();
+    expect(world.node(n2).volumes.size).toBe(0);
+    expectMoved(harness, undefined, n3);
+  });
+});
+
+describe.concurrent('a step that fails', () => {
+  test('is tried again', async ({ harness }) => {
+    harness.world.faults.fail(`ensureTargetMirror ${harness.n2}`, 'CommandFailed', { times: 2 });
+    expect(await (await harness.migrate()).result()).toMatchObject({ outcome: 'Completed' });
+  });
+
+  test.for(['ensureSourceMirror', 'switchObjects'])(
+    'for good (%s) parks the migration with its reason, until retry',
+    async (step, { harness }) => {
+      const { world } = harness;
+      world.faults.fail(step, 'NotPermitted', { message: 'somebody else has it', times: 100, permanent: true });
+      const migration = await harness.migrate();
+      await eventually(() => expect(harness.migrateObject().phase).toBe('NeedsAttention'));
+      expect(harness.migrateObject().message).toBe(`NotPermitted: ${step}: somebody else has it`);
+      expect(world.events).toContain(`NeedsAttention ${harness.data}`);
+      expect(await migration.details()).toMatch(/NeedsAttention: NotPermitted.*\n.*last failure: NotPermitted.*\n.*`retry`/);
+
+      world.faults.mend(step);
+      await migration.retry();
+      expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+      expectMoved(harness);
+    },
+  );
+
+  test('because the source went out of use in the meantime is done again from where the mirror stands', async ({ harness }) => {
+    const { world, n1 } = harness;
+    world.faults.fail(`verifyMirror ${n1}`, 'MirrorNotReady');
+    expect(await (await harness.migrate()).result()).toMatchObject({ outcome: 'Completed' });
+    expect(harness.migrateObject().pairing).toBe(1);
+  });
+});
+
+describe.concurrent('objects that lie', () => {
+  test('park the volume they describe with a reason, and go on when they are put right', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    world.node(n1).volumes.get(data)!.hasSnapshots = true;
+    const migration = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject().message).toBe('SnapshotOnVolume: the logical volume has a snapshot: remove it'));
+    await migration.lookAgain();
+    world.node(n1).volumes.get(data)!.hasSnapshots = false;
+    await migration.lookAgain();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+    expect(world.events.filter((event) => event.startsWith('NeedsAttention'))).toHaveLength(1);
+  });
+
+  test('hold up no other volume, and nothing of theirs is touched', async ({ harness }) => {
+    const { world, n1 } = harness;
+    const node = world.node(n1);
+    const [gone, shrunk, elsewhere] = ['gone', 'shrunk', 'elsewhere'].map((name) => harness.volume(name));
+    for (const name of [gone!, shrunk!, elsewhere!]) world.addVolume(name, n1);
+    node.volumes.delete(gone!);
+    node.volumes.get(shrunk!)!.sizeBytes = 4 * MiB;
+    world.volumes.set(elsewhere!, { ...world.volumes.get(elsewhere!)!, pool: 'nvme' });
+    await Promise.all([gone!, shrunk!, elsewhere!].map((name) => harness.migrate(name)));
+    const migration = await harness.migrate();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+    const reasonOf = (volume: string) => harness.migrateObject(volume).message.split(':')[0];
+    await eventually(() =>
+      expect([gone!, shrunk!, elsewhere!].map(reasonOf)).toEqual([
+        'LogicalVolumeMissing',
+        'LogicalVolumeSizeMismatch',
+        'VolumeGroupUnknown',
+      ]),
+    );
+    expect(node.volumes.get(shrunk!)?.content).toBe(`bits of ${shrunk}`);
+  });
+});

@@ -1,0 +1,6 @@
+/** In the place of `workflows/timings.ts`. */
+export const FIRST_LOOK_MILLISECONDS = 500;
+export const LONGEST_LOOK_MILLISECONDS = 1000;
+export const WAITING_LOOK_MILLISECONDS = 500;
+export const AGENT_LOOK_MILLISECONDS = 500;
+export const SLOW_NET_MILLISECONDS = 1000;

@@ -1,0 +1,106 @@
+/** One Temporal server, the workflows' bundle and one controller, for all tests of a file. */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { bundleWorkflowCode, DefaultLogger, Worker, type WorkerOptions, type WorkflowBundle } from '@temporalio/worker';
+import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
+import { CLUSTER_ACTIVITIES } from './fake-cluster.ts';
+import { Harness } from './harness.ts';
+
+export interface RunningWorker {
+  /** Gives up what runs, as a process does that is told to end. */
+  stop(): Promise<void>;
+}
+
+function bundleWorkflows(shortTimings: boolean): Promise<WorkflowBundle> {
+  const workflowsPath = join(import.meta.dirname, '../../workflows/index.ts');
+  return bundleWorkflowCode({
+    workflowsPath,
+    logger: new DefaultLogger('ERROR'),
+    ...(shortTimings && { webpackConfigHook: (config) => ({ ...config, plugins: [...(config.plugins ?? []), replaceTimings] }) }),
+  });
+}
+
+interface Hook<T> {
+  tap(name: string, listener: (subject: T) => void): void;
+}
+type ModuleFactory = { readonly hooks: { readonly beforeResolve: Hook<{ request: string }> } };
+
+/** A plugin of webpack. */
+const replaceTimings = {
+  apply({ hooks }: { readonly hooks: { readonly normalModuleFactory: Hook<ModuleFactory> } }) {
+    hooks.normalModuleFactory.tap('short timings', (factory) => {
+      factory.hooks.beforeResolve.tap('short timings', (module) => {
+        if (module.request.endsWith('/timings.ts')) module.request = join(import.meta.dirname, 'short-timings.ts');
+      });
+    });
+  },
+};
+
+export class TestBed {
+  readonly environment: TestWorkflowEnvironment;
+  readonly bundle: WorkflowBundle;
+  readonly taskQueue = `controller-${randomUUID()}`;
+  readonly #harnesses = new Map<string, Harness>();
+  #controller: RunningWorker | undefined;
+
+  /** @param shortTimings replaces the workflows' own. */
+  static async open(startServer: () => Promise<TestWorkflowEnvironment>, shortTimings = false): Promise<TestBed> {
+    const [environment, bundle] = await Promise.all([startServer(), bundleWorkflows(shortTimings)]);
+    const bed = new TestBed(environment, bundle);
+    bed.#controller = await bed.startController(bed.taskQueue, bed.#activities());
+    return bed;
+  }
+
+  constructor(environment: TestWorkflowEnvironment, bundle: WorkflowBundle) {
+    this.environment = environment;
+    this.bundle = bundle;
+  }
+
+  async close(): Promise<void> {
+    await this.#controller?.stop();
+    await this.environment.teardown();
+  }
+
+  /**
+   * Two nodes with their agents, and a volume on the first, which is cordoned.
+   * @param ownController starts one that the test may stop.
+   */
+  async harness({ ownController = false } = {}): Promise<Harness> {
+    const harness = new Harness(this, ownController);
+    this.#harnesses.set(harness.id, harness);
+    const { world, n1, n2, data } = harness;
+    world.addNode(n1).cordoned = true;
+    world.addNode(n2);
+    world.addVolume(data, n1);
+    if (ownController) await harness.startController();
+    await Promise.all([harness.startAgent(n1), harness.startAgent(n2)]);
+    return harness;
+  }
+
+  startController(taskQueue: string, activities: ClusterActivities): Promise<RunningWorker> {
+    return this.startWorker({ taskQueue, workflowBundle: this.bundle, activities: { ...activities } });
+  }
+
+  async startWorker(options: Omit<WorkerOptions, 'connection'>): Promise<RunningWorker> {
+    const { nativeConnection: connection } = this.environment;
+    const worker = await Worker.create({ connection, maxConcurrentActivityTaskPolls: 2, ...options });
+    const ended = worker.run();
+    ended.catch(() => undefined);
+    return {
+      async stop() {
+        if (worker.getState() === 'RUNNING') worker.shutdown();
+        await ended;
+      },
+    };
+  }
+
+  /** Each request names something of its test's world, which has the test's id in its name. */
+  #activities(): ClusterActivities {
+    const activityOf = (name: keyof ClusterActivities) => (request: never) => {
+      const [, id = ''] = /-([0-9a-f]{8})\b/.exec(JSON.stringify(request)) ?? [];
+      return (this.#harnesses.get(id)?.activities[name] as ((request: never) => unknown) | undefined)?.(request);
+    };
+    return Object.fromEntries(CLUSTER_ACTIVITIES.map((name) => [name, activityOf(name)])) as unknown as ClusterActivities;
+  }
+}

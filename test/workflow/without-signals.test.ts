@@ -1,0 +1,62 @@
+import { expect } from 'vitest';
+import { eventually } from './harness.ts';
+import { testWithShortTimings as test } from './workflow-test.ts';
+
+test('a step that waits for an agent that is away says so', async ({ harness }) => {
+  const { world, n2 } = harness;
+  await harness.stopAgent(n2);
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().message).toBe(`waits for the agent on ${n2}`));
+  expect(await migration.details()).toContain(`waits for the agent on ${n2}`);
+  await harness.startAgent(n2);
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  expect(world.journal.filter((step) => step === `allocateEndpoint ${n2}`)).toHaveLength(1);
+});
+
+test('a step that syncs for long shows how far it is', async ({ harness }) => {
+  const gate = harness.world.faults.gate('awaitSync');
+  const migration = await harness.migrate();
+  await gate.reached;
+  harness.migrateObject().percent = 42;
+  await eventually(async () => expect(await migration.details()).toContain('Syncing, 42 %: copies to'));
+  gate.open();
+  delete harness.migrateObject().percent;
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+});
+
+test('a migration whose node was uncordoned while it synced is taken back', async ({ harness }) => {
+  const { world, n1 } = harness;
+  const before = world.snapshot();
+  const gate = world.faults.gate('awaitSync');
+  const migration = await harness.migrate();
+  await gate.reached;
+  world.node(n1).cordoned = false;
+  expect(await migration.result()).toMatchObject({ outcome: 'Aborted', abortedByPerson: false });
+  expect(world.snapshot()).toEqual(before);
+});
+
+test('a terminated migration is noticed by the eviction and started again', async ({ harness }) => {
+  const { world, n2, data } = harness;
+  const gate = world.faults.gate('awaitSync');
+  await harness.cordon();
+  await gate.reached;
+  await harness.migration().terminate();
+  gate.open();
+  await harness.eviction().result();
+  expect(world.volumes.get(data)?.affinity).toBe(n2);
+  expect(world.migrates).toHaveLength(1);
+});
+
+test('an abort leaves the share of a target whose agent falls silent meanwhile', async ({ harness }) => {
+  const { world, n1, n2 } = harness;
+  const gate = world.faults.gate('awaitSync');
+  const migration = await harness.migrate();
+  await gate.reached;
+  await harness.stopAgent(n2);
+  world.node(n2).agentAlive = true;
+  await migration.abort();
+  await eventually(() => expect(world.journal).toContain(`restoreSource ${n1}`));
+  world.node(n2).agentAlive = false;
+  expect(await migration.result()).toMatchObject({ outcome: 'Aborted' });
+  expect(harness.migrateObject().message).toMatch(/is away and removes its share when it returns$/);
+});

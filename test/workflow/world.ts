@@ -1,0 +1,188 @@
+/**
+ * A cluster that is all in memory: nodes with logical volumes and mirrors, the objects that describe them, what may go wrong.
+ *
+ * It behaves as the contracts of the activities say, and it keeps watch: whatever would lose data in a real cluster is written down as a violation.
+ */
+import type { MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
+import type { Phase } from '../../core/contracts/phases.ts';
+import { Faults } from './faults.ts';
+
+export const MiB = 2 ** 20;
+
+export interface LogicalVolume {
+  /** Stands for the bits. */
+  content: string;
+  sizeBytes: number;
+  active: boolean;
+  hasSnapshots: boolean;
+  /** Held open by somebody although the API says it is free. */
+  open: boolean;
+  migrationUid?: string;
+  cutOverBy?: string;
+}
+
+export interface MirrorState {
+  migrationUid: string;
+  pairing: number;
+  attached: boolean;
+  inserted: boolean;
+  /** KiB that DRBD has read from this end since it was attached. */
+  readKib: number;
+  /** Sectors that passed the volume's device, and those that passed the mirror. */
+  volumeSectors: number;
+  mirrorSectors: number;
+}
+
+export interface Node {
+  readonly name: string;
+  readonly storageAddress: string;
+  exists: boolean;
+  cordoned: boolean;
+  disabled: boolean;
+  agentAlive: boolean;
+  logicalBlockSizeBytes: number;
+  freeBytes: number;
+  readonly volumeGroups: Set<string>;
+  readonly volumes: Map<string, LogicalVolume>;
+  readonly mirrors: Map<string, MirrorState>;
+  /** Volumes on their way here. */
+  readonly reservations: Map<string, string>;
+}
+
+export interface VolumeObjects {
+  readonly pool: string;
+  requiredCapacityBytes: number;
+  /** By node, the replica's allocated capacity. */
+  readonly replicas: Map<string, number>;
+  /** Where the PersistentVolume lets pods run. */
+  affinity: string;
+  heldBy: string[];
+}
+
+export interface Migrate {
+  readonly ref: MigrationRef;
+  readonly sourceNode: string;
+  phase: Phase;
+  message: string;
+  parkedIn?: Exclude<Phase, 'NeedsAttention'>;
+  pointOfNoReturn: boolean;
+  abortedByPerson: boolean;
+  holdReleased: boolean;
+  target?: MirrorEnd;
+  pairing?: number;
+  sizeBytes?: number;
+  pool?: string;
+  source?: MirrorEnd;
+  sourceSha256?: string;
+  targetSha256?: string;
+  percent?: number;
+  readonly phases: Phase[];
+}
+
+export class World {
+  readonly nodes = new Map<string, Node>();
+  readonly volumes = new Map<string, VolumeObjects>();
+  readonly migrates: Migrate[] = [];
+  readonly events: string[] = [];
+  /** Activities in the order they took effect: `<activity>` or `<activity> <node>`. */
+  readonly journal: string[] = [];
+  readonly violations: string[] = [];
+  readonly faults = new Faults();
+  hashCheck = false;
+
+  addNode(name: string): Node {
+    const node: Node = {
+      name,
+      storageAddress: `10.0.0.${this.nodes.size + 1}`,
+      exists: true,
+      cordoned: false,
+      disabled: false,
+      agentAlive: true,
+      logicalBlockSizeBytes: 512,
+      freeBytes: 1024 * MiB,
+      volumeGroups: new Set(['hdd']),
+      volumes: new Map(),
+      mirrors: new Map(),
+      reservations: new Map(),
+    };
+    this.nodes.set(name, node);
+    return node;
+  }
+
+  addVolume(name: string, node: string): VolumeObjects {
+    const sizeBytes = 8 * MiB;
+    const objects = { pool: 'hdd', requiredCapacityBytes: sizeBytes, replicas: new Map([[node, sizeBytes]]), affinity: node, heldBy: [] };
+    this.volumes.set(name, objects);
+    this.node(node).volumes.set(name, { content: `bits of ${name}`, sizeBytes, active: true, hasSnapshots: false, open: false });
+    return objects;
+  }
+
+  node(name: string): Node {
+    const node = this.nodes.get(name);
+    if (!node) throw new Error(`the world has no node ${name}`);
+    return node;
+  }
+
+  openMigrate(volume: string): Migrate | undefined {
+    return this.migrates.find(({ ref, phase }) => ref.volume === volume && phase !== 'Completed' && phase !== 'Aborted');
+  }
+
+  migrateOf(volume: string): Migrate {
+    const found = this.migrates.findLast(({ ref }) => ref.volume === volume);
+    if (!found) throw new Error(`no LocalVolumeMigrate of ${volume}`);
+    return found;
+  }
+
+  /** What the kernel knows of mirrors is gone; LVM activates what may be activated. */
+  reboot(name: string): void {
+    const node = this.node(name);
+    for (const mirror of node.mirrors.values()) Object.assign(mirror, { attached: false, inserted: false, readKib: 0 });
+    for (const volume of node.volumes.values()) volume.active = volume.cutOverBy === undefined;
+  }
+
+  /** Somebody writes through the volume's device. */
+  write(volume: string, node: string, text: string): void {
+    const disk = this.node(node).volumes.get(volume);
+    if (!disk?.active) throw new Error(`${volume} has no device on ${node}`);
+    disk.content += text;
+    const mirror = this.node(node).mirrors.get(volume);
+    if (!mirror) return;
+    mirror.volumeSectors += 8;
+    if (!mirror.inserted) return;
+    mirror.mirrorSectors += 8;
+    const peer = this.peerOf(volume, node);
+    if (peer?.mirror.attached) peer.disk.content = disk.content;
+  }
+
+  /** Changes a volume behind its mirror's back, as LVM does when it takes the mirror away for a moment. */
+  writePastMirror(volume: string, node: string, text: string): void {
+    const disk = this.node(node).volumes.get(volume);
+    const mirror = this.node(node).mirrors.get(volume);
+    if (!disk || !mirror) throw new Error(`${volume} has no mirror on ${node}`);
+    disk.content += text;
+    mirror.volumeSectors += 8;
+  }
+
+  /** The other end of a mirror, where both belong to the same pairing. */
+  peerOf(volume: string, node: string): { readonly node: Node; readonly disk: LogicalVolume; readonly mirror: MirrorState } | undefined {
+    const own = this.node(node).mirrors.get(volume);
+    for (const other of this.nodes.values()) {
+      const mirror = other.mirrors.get(volume);
+      const disk = other.volumes.get(volume);
+      if (other.name !== node && mirror && disk && mirror.migrationUid === own?.migrationUid && mirror.pairing === own.pairing) {
+        return { node: other, disk, mirror };
+      }
+    }
+    return undefined;
+  }
+
+  violated(what: string): void {
+    this.violations.push(what);
+  }
+
+  /** Everything but the migrations' own records: an abort leaves it as it was. */
+  snapshot(): unknown {
+    const nodes = [...this.nodes.values()].map(({ name, volumes, mirrors, reservations }) => ({ name, volumes, mirrors, reservations }));
+    return structuredClone({ nodes, volumes: this.volumes });
+  }
+}
