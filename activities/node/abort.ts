@@ -12,29 +12,40 @@ import { takeMirrorDown } from './take-mirror-down.ts';
 export function restoreSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'source', async (step) => {
     await requirePermission(deps, mirror, { role: 'source', phases: ['Aborting'], pointOfNoReturn: false });
-    const found = await lookAround(step);
-    requireBeforeCutOver(found);
-    if (isOfAnother(step, found)) return;
-    await takeMirrorDown(step, found);
-    // It was closed for the cut-over.
-    if (found.metadata && found.logicalVolume && !found.device) await activateLogicalVolume(step.host, found.logicalVolume);
-    await removeMetadataVolume(step, found);
+    await restore(step);
   });
 }
 
 export function discardTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'target', async (step) => {
     await requirePermission(deps, mirror, { role: 'target', phases: ['Aborting', 'Preparing'], pointOfNoReturn: false });
-    const found = await lookAround(step);
-    requireBeforeCutOver(found);
-    if (!isOfAnother(step, found)) {
-      await takeMirrorDown(step, found);
-      await removeMetadataVolume(step, found);
-    }
-    const ours = tag(Tag.migration, mirror.migration.uid);
-    if (!found.logicalVolume?.tags.includes(ours)) return;
-    await removeLogicalVolume(step.host, { volumeGroup: mirror.pool, uuid: found.logicalVolume.uuid, tag: ours });
+    await discard(step);
   });
+}
+
+/** @throws PointOfNoReturnPassed */
+export async function restore(step: MirrorStep): Promise<void> {
+  const found = await lookAround(step);
+  requireBeforeCutOver(found);
+  if (isOfAnother(step, found)) return;
+  await takeMirrorDown(step, found);
+  // It was closed for the cut-over.
+  if (found.metadata && found.logicalVolume && !found.device) await activateLogicalVolume(step.host, found.logicalVolume);
+  await removeMetadataVolume(step, found);
+}
+
+/** @throws PointOfNoReturnPassed */
+export async function discard(step: MirrorStep): Promise<void> {
+  const { host, mirror } = step;
+  const found = await lookAround(step);
+  requireBeforeCutOver(found);
+  if (!isOfAnother(step, found)) {
+    await takeMirrorDown(step, found);
+    await removeMetadataVolume(step, found);
+  }
+  const ours = tag(Tag.migration, mirror.migration.uid);
+  if (!found.logicalVolume?.tags.includes(ours)) return;
+  await removeLogicalVolume(host, { volumeGroup: mirror.pool, uuid: found.logicalVolume.uuid, tag: ours });
 }
 
 /** What stands belongs to another migration of the same volume: its abort, or the next attempt at it, is not ours to take apart. */

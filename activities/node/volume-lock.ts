@@ -17,11 +17,20 @@ const LOCK_TIMEOUT_SECONDS = 30;
 /** Runs a step that acts on a volume. The host it is given hands the lock to every program it runs. @throws StaleActivity, LockTimeoutError */
 export async function actOnVolume<T>(deps: NodeDependencies, volume: string, task: (host: Host) => Promise<T>): Promise<T> {
   const { scheduledAt } = deps.attempt();
-  const path = join(deps.stateDirectory, 'locks', volume);
-  return withFileLock(deps.host.run, { path, timeoutSeconds: LOCK_TIMEOUT_SECONDS }, async (run) => {
+  return lockVolume(deps, volume, async (host) => {
     await admit(join(deps.stateDirectory, 'tokens'), volume, scheduledAt);
-    return task({ ...deps.host, run });
+    return task(host);
   });
+}
+
+/** The same for who is no activity, and overtakes nobody. @throws LockTimeoutError */
+export function lockVolume<T>(
+  { host, stateDirectory }: Pick<NodeDependencies, 'host' | 'stateDirectory'>,
+  volume: string,
+  task: (host: Host) => Promise<T>,
+): Promise<T> {
+  const path = join(stateDirectory, 'locks', volume);
+  return withFileLock(host.run, { path, timeoutSeconds: LOCK_TIMEOUT_SECONDS }, (run) => task({ ...host, run }));
 }
 
 /** Choosing a port and a minor is one step of the whole node. */

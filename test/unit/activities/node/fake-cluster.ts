@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createNodeActivities } from '../../../../activities/node/index.ts';
+import { createNodeActivities, type NodeDependencies } from '../../../../activities/node/index.ts';
 import type { Mirror } from '../../../../core/contracts/migration.ts';
 import type { NodeActivities } from '../../../../core/contracts/node-activities.ts';
 import type { LocalVolumeMigrate } from '../../../../core/contracts/objects/index.ts';
@@ -37,6 +37,10 @@ export class FakeCluster {
 
   /** The agent of a node, as it is after its start. */
   agent(node: FakeNode): NodeActivities {
+    return createNodeActivities(this.dependencies(node));
+  }
+
+  dependencies(node: FakeNode): NodeDependencies {
     let dead = false;
     const crash = () => {
       dead = true;
@@ -52,7 +56,7 @@ export class FakeCluster {
       if (isCrash) crash();
       return stdout;
     });
-    return createNodeActivities({
+    return {
       host,
       nodeName: node.name,
       minorRange: { first: 100, last: 101 },
@@ -68,7 +72,7 @@ export class FakeCluster {
           tickDrbd(this.nodes);
         },
       }),
-    });
+    };
   }
 
   /** What the controller writes before it asks for the steps of a phase. */

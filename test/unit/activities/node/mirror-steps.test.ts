@@ -1,76 +1,11 @@
-import { ApplicationFailure } from '@temporalio/common';
-import { afterEach, describe, expect, test } from 'vitest';
-import type { Mirror } from '../../../../core/contracts/migration.ts';
-import type { Phase } from '../../../../core/contracts/phases.ts';
-import { FakeCluster, mirror } from './fake-cluster.ts';
+import { describe, expect, test } from 'vitest';
+import { sweepAborted } from '../../../../activities/node/index.ts';
+import { type FakeCluster, mirror } from './fake-cluster.ts';
 import { Crash, type CrashPoint } from './fake-node.ts';
+import { abort, close, copy, cutOver, move, newCluster, typeOf } from './scenario.ts';
 
 /** Some hundred moves, each with its own crash. */
 const EVERY_CRASH = { timeout: 60_000 };
-
-const clusters: FakeCluster[] = [];
-function newCluster(): FakeCluster {
-  const cluster = new FakeCluster(mirror);
-  clusters.push(cluster);
-  return cluster;
-}
-afterEach(() => {
-  for (const cluster of clusters.splice(0)) cluster.dispose();
-});
-
-/** From Preparing to a copy that was verified. */
-async function copy(cluster: FakeCluster, wanted: Mirror = mirror): Promise<void> {
-  const { n1, n2 } = cluster;
-  cluster.enter('Preparing');
-  const sourceEndpoint = await cluster.insist(n1, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'source' }));
-  await cluster.insist(n2, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'target' }));
-  const targetEndpoint = await cluster.insist(n2, (agent) => agent.ensureTargetMirror({ mirror: wanted, sourceEndpoint }));
-  await cluster.insist(n1, (agent) => agent.ensureSourceMirror({ mirror: wanted, targetEndpoint }));
-  expect(await cluster.insist(n1, (agent) => agent.awaitSync({ mirror: wanted }))).toMatchObject({ kind: 'synced' });
-  const before = await cluster.insist(n2, (agent) => agent.readTargetCounter({ mirror: wanted }));
-  const report = await cluster.insist(n1, (agent) => agent.verifyMirror({ mirror: wanted }));
-  expect(report).toEqual({ completed: true, healthy: true, outOfSyncBytes: 0 });
-  const after = await cluster.insist(n2, (agent) => agent.readTargetCounter({ mirror: wanted }));
-  // A pass that a crash cut off is repeated, so it is whole passes that count here.
-  expect((after.readKib - before.readKib) % (wanted.sizeBytes / 1024)).toBe(0);
-}
-
-async function close(cluster: FakeCluster) {
-  cluster.enter('CuttingOver');
-  return cluster.insist(cluster.n1, (agent) => agent.closeSource({ mirror }));
-}
-
-async function cutOver(cluster: FakeCluster): Promise<void> {
-  const { n1, n2 } = cluster;
-  const source = await cluster.insist(n1, (agent) => agent.hashVolume({ mirror, role: 'source' }));
-  await cluster.insist(n2, (agent) => agent.markCutOver({ mirror, role: 'target' }));
-  await cluster.insist(n1, (agent) => agent.markCutOver({ mirror, role: 'source' }));
-  cluster.enter('CuttingOver', true);
-  await cluster.insist(n1, (agent) => agent.dissolveMirror({ mirror, role: 'source' }));
-  await cluster.insist(n2, (agent) => agent.dissolveMirror({ mirror, role: 'target' }));
-  expect(await cluster.insist(n2, (agent) => agent.hashVolume({ mirror, role: 'target' }))).toEqual(source);
-  cluster.enter('RemovingSource', true);
-  await cluster.insist(n1, (agent) => agent.removeSource({ mirror }));
-  await cluster.insist(n2, (agent) => agent.releaseTarget({ mirror }));
-}
-
-async function move(cluster: FakeCluster): Promise<void> {
-  await copy(cluster);
-  await close(cluster);
-  await cutOver(cluster);
-}
-
-async function abort(cluster: FakeCluster): Promise<void> {
-  cluster.enter('Aborting');
-  await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror }));
-  await cluster.insist(cluster.n2, (agent) => agent.discardTarget({ mirror }));
-}
-
-const typeOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => 'no failure',
-    (error: unknown) => (error instanceof ApplicationFailure ? error.type : error),
-  );
 
 async function commandsOf(scenario: (cluster: FakeCluster) => Promise<void>): Promise<string[]> {
   const cluster = newCluster();
@@ -167,6 +102,39 @@ test('a new pairing begins from nothing, with another port', async () => {
   expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ content: 'precious' }, {}] });
 });
 
+describe('an agent that was away during an abort', () => {
+  const abortWithoutTarget = async (cluster: FakeCluster): Promise<void> => {
+    await copy(cluster);
+    cluster.enter('Aborting');
+    await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror }));
+    const { pool, sizeBytes, source, pairing } = mirror;
+    cluster.migration = { ...cluster.migration, status: { ...cluster.migration.status, pool, sizeBytes, source, pairing } };
+  };
+
+  test('does its share when it is back', async () => {
+    const untouched = newCluster().snapshot();
+    const cluster = newCluster();
+    await abortWithoutTarget(cluster);
+    const sweep = () => sweepAborted(cluster.dependencies(cluster.n2), [cluster.migration]);
+    expect(await sweep()).toEqual([]);
+    cluster.enter('Aborted');
+    expect(await sweep()).toEqual(['data']);
+    expect(cluster.snapshot()).toEqual(untouched);
+    expect(await sweep()).toEqual([]);
+  });
+
+  test('leaves what is not of an aborted migration, whatever a list says that is out of date', async () => {
+    const cluster = newCluster();
+    await abortWithoutTarget(cluster);
+    cluster.enter('Aborted');
+    const outdated = [cluster.migration];
+    cluster.enter('Syncing');
+    const before = cluster.snapshot();
+    expect(await typeOf(sweepAborted(cluster.dependencies(cluster.n2), outdated))).toBe('NotPermitted');
+    expect(cluster.snapshot()).toEqual(before);
+  });
+});
+
 describe('writes of an application', () => {
   test('reach the target, and both counters', async () => {
     const cluster = newCluster();
@@ -198,116 +166,6 @@ describe('writes of an application', () => {
     await copy(cluster);
     cluster.n1.devices.get('LocalStorage_PoolHDD-data')!.open = 1;
     expect(await typeOf(close(cluster))).toBe('VolumeInUse');
-  });
-});
-
-describe('what Temporal asks for and Kubernetes does not permit', () => {
-  test.each<[string, (cluster: FakeCluster) => void]>([
-    ['in another phase', (cluster) => cluster.enter('Syncing')],
-    ['with another uid', ({ migration }) => Object.assign(migration.metadata, { uid: 'another' })],
-    ['of another volume', ({ migration }) => Object.assign(migration.spec, { volumeName: 'other' })],
-    ['from another node', ({ migration }) => Object.assign(migration.spec, { sourceNode: 'n3' })],
-    ['that does not exist', ({ migration }) => Object.assign(migration.metadata, { name: 'other' })],
-  ])('is refused for a migration %s', async (_, change) => {
-    const cluster = newCluster();
-    await copy(cluster);
-    cluster.enter('CuttingOver');
-    change(cluster);
-    const before = cluster.commands.length;
-    expect(await typeOf(cluster.agent(cluster.n1).closeSource({ mirror }))).toBe('NotPermitted');
-    expect(cluster.commands).toHaveLength(before);
-  });
-
-  test.each<[string, Phase, boolean]>([
-    ['dissolve', 'CuttingOver', false],
-    ['remove the source', 'RemovingSource', false],
-  ])('%s before the point of no return', async (_, phase, passed) => {
-    const cluster = newCluster();
-    await copy(cluster);
-    cluster.enter(phase, passed);
-    const agent = cluster.agent(cluster.n1);
-    const step = phase === 'CuttingOver' ? agent.dissolveMirror({ mirror, role: 'source' }) : agent.removeSource({ mirror });
-    expect(await typeOf(step)).toBe('NotPermitted');
-  });
-
-  test('an object that lies about the point of no return neither dissolves nor removes a source that has no mark', async () => {
-    const cluster = newCluster();
-    await copy(cluster);
-    cluster.enter('CuttingOver', true);
-    expect(await typeOf(cluster.agent(cluster.n1).dissolveMirror({ mirror, role: 'source' }))).toBe('NotPermitted');
-    cluster.enter('RemovingSource', true);
-    expect(await typeOf(cluster.agent(cluster.n1).removeSource({ mirror }))).toBe('NotPermitted');
-  });
-});
-
-describe('the point of no return', () => {
-  test('is not marked on a source that somebody could still write to', async () => {
-    const cluster = newCluster();
-    await copy(cluster);
-    cluster.enter('CuttingOver');
-    expect(await typeOf(cluster.agent(cluster.n1).markCutOver({ mirror, role: 'source' }))).toBe('MirrorNotReady');
-  });
-
-  test('once marked on a node keeps it from an abort', async () => {
-    const cluster = newCluster();
-    await copy(cluster);
-    await close(cluster);
-    await cluster.agent(cluster.n2).markCutOver({ mirror, role: 'target' });
-    await cluster.agent(cluster.n1).markCutOver({ mirror, role: 'source' });
-    cluster.enter('Aborting');
-    expect(await typeOf(cluster.agent(cluster.n1).restoreSource({ mirror }))).toBe('PointOfNoReturnPassed');
-    expect(await typeOf(cluster.agent(cluster.n2).discardTarget({ mirror }))).toBe('PointOfNoReturnPassed');
-  });
-});
-
-describe('refused', () => {
-  test('an attempt that a later one has overtaken', async () => {
-    const cluster = newCluster();
-    await copy(cluster);
-    cluster.scheduledAt = 1;
-    expect(await typeOf(cluster.agent(cluster.n1).allocateEndpoint({ mirror, role: 'source' }))).toBe('StaleActivity');
-  });
-
-  test('a target whose name is taken by a volume that is not the migration’s', async () => {
-    const cluster = newCluster();
-    cluster.n2.addVolume('data', mirror.sizeBytes, 'of somebody else');
-    expect(await typeOf(copy(cluster))).toBe('LogicalVolumeConflict');
-    await abort(cluster);
-    expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ name: 'data', content: 'of somebody else' }], resources: [] });
-  });
-
-  test('a target with larger logical blocks', async () => {
-    const cluster = newCluster();
-    cluster.n2.logicalBlockSizeBytes = 4096;
-    expect(await typeOf(copy(cluster))).toBe('BlockSizeTooLarge');
-  });
-
-  test('a target without room', async () => {
-    const cluster = newCluster();
-    cluster.n2.freeBytes = 8 * 2 ** 20;
-    expect(await typeOf(copy(cluster))).toBe('PoolFull');
-  });
-
-  test.each([
-    ['a snapshot', '0 131072 snapshot-origin 253:9', 'TableNotSupported'],
-    ['a thin volume', '0 131072 thin 253:3 1', 'ThinNotSupported'],
-    ['encryption', '0 131072 crypt aes-xts-plain64 :64:logon:k 0 254:0 0', 'TableNotSupported'],
-  ])('a source with %s', async (_, table, type) => {
-    const cluster = newCluster();
-    cluster.n1.devices.get('LocalStorage_PoolHDD-data')!.table = table;
-    expect(await typeOf(copy(cluster))).toBe(type);
-  });
-
-  test.each([
-    ['a volume named as a path', { ...mirror, migration: { ...mirror.migration, volume: '../etc' } }],
-    ['a pool with a quote', { ...mirror, pool: 'a"b' }],
-    ['a migration that is no uuid', { ...mirror, migration: { ...mirror.migration, uid: 'x" || lv_size>0 || lv_name="' } }],
-    ['an address that is none', { ...mirror, target: { node: 'n2', storageAddress: '10.77.0.2:1' } }],
-    ['a mirror of another node', { ...mirror, source: { node: 'n3', storageAddress: '10.77.0.3' } }],
-  ])('a request with %s, before any command', async (_, wrong) => {
-    const cluster = newCluster();
-    await expect(cluster.agent(cluster.n1).allocateEndpoint({ mirror: wrong, role: 'source' })).rejects.toThrow();
-    expect(cluster.commands).toEqual([]);
   });
 });
 

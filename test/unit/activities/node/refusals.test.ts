@@ -1,0 +1,114 @@
+import { describe, expect, test } from 'vitest';
+import type { Phase } from '../../../../core/contracts/phases.ts';
+import { type FakeCluster, mirror } from './fake-cluster.ts';
+import { abort, close, copy, newCluster, typeOf } from './scenario.ts';
+
+describe('what Temporal asks for and Kubernetes does not permit', () => {
+  test.each<[string, (cluster: FakeCluster) => void]>([
+    ['in another phase', (cluster) => cluster.enter('Syncing')],
+    ['with another uid', ({ migration }) => Object.assign(migration.metadata, { uid: 'another' })],
+    ['of another volume', ({ migration }) => Object.assign(migration.spec, { volumeName: 'other' })],
+    ['from another node', ({ migration }) => Object.assign(migration.spec, { sourceNode: 'n3' })],
+    ['that does not exist', ({ migration }) => Object.assign(migration.metadata, { name: 'other' })],
+  ])('is refused for a migration %s', async (_, change) => {
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.enter('CuttingOver');
+    change(cluster);
+    const before = cluster.commands.length;
+    expect(await typeOf(cluster.agent(cluster.n1).closeSource({ mirror }))).toBe('NotPermitted');
+    expect(cluster.commands).toHaveLength(before);
+  });
+
+  test.each<[string, Phase, boolean]>([
+    ['dissolve', 'CuttingOver', false],
+    ['remove the source', 'RemovingSource', false],
+  ])('%s before the point of no return', async (_, phase, passed) => {
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.enter(phase, passed);
+    const agent = cluster.agent(cluster.n1);
+    const step = phase === 'CuttingOver' ? agent.dissolveMirror({ mirror, role: 'source' }) : agent.removeSource({ mirror });
+    expect(await typeOf(step)).toBe('NotPermitted');
+  });
+
+  test('an object that lies about the point of no return neither dissolves nor removes a source that has no mark', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.enter('CuttingOver', true);
+    expect(await typeOf(cluster.agent(cluster.n1).dissolveMirror({ mirror, role: 'source' }))).toBe('NotPermitted');
+    cluster.enter('RemovingSource', true);
+    expect(await typeOf(cluster.agent(cluster.n1).removeSource({ mirror }))).toBe('NotPermitted');
+  });
+});
+
+describe('the point of no return', () => {
+  test('is not marked on a source that somebody could still write to', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.enter('CuttingOver');
+    expect(await typeOf(cluster.agent(cluster.n1).markCutOver({ mirror, role: 'source' }))).toBe('MirrorNotReady');
+  });
+
+  test('once marked on a node keeps it from an abort', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    await cluster.agent(cluster.n2).markCutOver({ mirror, role: 'target' });
+    await cluster.agent(cluster.n1).markCutOver({ mirror, role: 'source' });
+    cluster.enter('Aborting');
+    expect(await typeOf(cluster.agent(cluster.n1).restoreSource({ mirror }))).toBe('PointOfNoReturnPassed');
+    expect(await typeOf(cluster.agent(cluster.n2).discardTarget({ mirror }))).toBe('PointOfNoReturnPassed');
+  });
+});
+
+describe('refused', () => {
+  test('an attempt that a later one has overtaken', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.scheduledAt = 1;
+    expect(await typeOf(cluster.agent(cluster.n1).allocateEndpoint({ mirror, role: 'source' }))).toBe('StaleActivity');
+  });
+
+  test('a target whose name is taken by a volume that is not the migration’s', async () => {
+    const cluster = newCluster();
+    cluster.n2.addVolume('data', mirror.sizeBytes, 'of somebody else');
+    expect(await typeOf(copy(cluster))).toBe('LogicalVolumeConflict');
+    await abort(cluster);
+    expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ name: 'data', content: 'of somebody else' }], resources: [] });
+  });
+
+  test('a target with larger logical blocks', async () => {
+    const cluster = newCluster();
+    cluster.n2.logicalBlockSizeBytes = 4096;
+    expect(await typeOf(copy(cluster))).toBe('BlockSizeTooLarge');
+  });
+
+  test('a target without room', async () => {
+    const cluster = newCluster();
+    cluster.n2.freeBytes = 8 * 2 ** 20;
+    expect(await typeOf(copy(cluster))).toBe('PoolFull');
+  });
+
+  test.each([
+    ['a snapshot', '0 131072 snapshot-origin 253:9', 'TableNotSupported'],
+    ['a thin volume', '0 131072 thin 253:3 1', 'ThinNotSupported'],
+    ['encryption', '0 131072 crypt aes-xts-plain64 :64:logon:k 0 254:0 0', 'TableNotSupported'],
+  ])('a source with %s', async (_, table, type) => {
+    const cluster = newCluster();
+    cluster.n1.devices.get('LocalStorage_PoolHDD-data')!.table = table;
+    expect(await typeOf(copy(cluster))).toBe(type);
+  });
+
+  test.each([
+    ['a volume named as a path', { ...mirror, migration: { ...mirror.migration, volume: '../etc' } }],
+    ['a pool with a quote', { ...mirror, pool: 'a"b' }],
+    ['a migration that is no uuid', { ...mirror, migration: { ...mirror.migration, uid: 'x" || lv_size>0 || lv_name="' } }],
+    ['an address that is none', { ...mirror, target: { node: 'n2', storageAddress: '10.77.0.2:1' } }],
+    ['a mirror of another node', { ...mirror, source: { node: 'n3', storageAddress: '10.77.0.3' } }],
+  ])('a request with %s, before any command', async (_, wrong) => {
+    const cluster = newCluster();
+    await expect(cluster.agent(cluster.n1).allocateEndpoint({ mirror: wrong, role: 'source' })).rejects.toThrow();
+    expect(cluster.commands).toEqual([]);
+  });
+});

@@ -1,0 +1,70 @@
+/** A move as a workflow asks for it, step by step, and the ways out of it. */
+import { ApplicationFailure } from '@temporalio/common';
+import { afterEach, expect } from 'vitest';
+import type { Mirror } from '../../../../core/contracts/migration.ts';
+import { FakeCluster, mirror } from './fake-cluster.ts';
+
+const clusters: FakeCluster[] = [];
+export function newCluster(): FakeCluster {
+  const cluster = new FakeCluster(mirror);
+  clusters.push(cluster);
+  return cluster;
+}
+afterEach(() => {
+  for (const cluster of clusters.splice(0)) cluster.dispose();
+});
+
+/** From Preparing to a copy that was verified. */
+export async function copy(cluster: FakeCluster, wanted: Mirror = mirror): Promise<void> {
+  const { n1, n2 } = cluster;
+  cluster.enter('Preparing');
+  const sourceEndpoint = await cluster.insist(n1, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'source' }));
+  await cluster.insist(n2, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'target' }));
+  const targetEndpoint = await cluster.insist(n2, (agent) => agent.ensureTargetMirror({ mirror: wanted, sourceEndpoint }));
+  await cluster.insist(n1, (agent) => agent.ensureSourceMirror({ mirror: wanted, targetEndpoint }));
+  expect(await cluster.insist(n1, (agent) => agent.awaitSync({ mirror: wanted }))).toMatchObject({ kind: 'synced' });
+  const before = await cluster.insist(n2, (agent) => agent.readTargetCounter({ mirror: wanted }));
+  const report = await cluster.insist(n1, (agent) => agent.verifyMirror({ mirror: wanted }));
+  expect(report).toEqual({ completed: true, healthy: true, outOfSyncBytes: 0 });
+  const after = await cluster.insist(n2, (agent) => agent.readTargetCounter({ mirror: wanted }));
+  // A pass that a crash cut off is repeated, so it is whole passes that count here.
+  expect((after.readKib - before.readKib) % (wanted.sizeBytes / 1024)).toBe(0);
+}
+
+export async function close(cluster: FakeCluster) {
+  cluster.enter('CuttingOver');
+  return cluster.insist(cluster.n1, (agent) => agent.closeSource({ mirror }));
+}
+
+export async function cutOver(cluster: FakeCluster): Promise<void> {
+  const { n1, n2 } = cluster;
+  const source = await cluster.insist(n1, (agent) => agent.hashVolume({ mirror, role: 'source' }));
+  await cluster.insist(n2, (agent) => agent.markCutOver({ mirror, role: 'target' }));
+  await cluster.insist(n1, (agent) => agent.markCutOver({ mirror, role: 'source' }));
+  cluster.enter('CuttingOver', true);
+  await cluster.insist(n1, (agent) => agent.dissolveMirror({ mirror, role: 'source' }));
+  await cluster.insist(n2, (agent) => agent.dissolveMirror({ mirror, role: 'target' }));
+  expect(await cluster.insist(n2, (agent) => agent.hashVolume({ mirror, role: 'target' }))).toEqual(source);
+  cluster.enter('RemovingSource', true);
+  await cluster.insist(n1, (agent) => agent.removeSource({ mirror }));
+  await cluster.insist(n2, (agent) => agent.releaseTarget({ mirror }));
+}
+
+export async function move(cluster: FakeCluster): Promise<void> {
+  await copy(cluster);
+  await close(cluster);
+  await cutOver(cluster);
+}
+
+export async function abort(cluster: FakeCluster): Promise<void> {
+  cluster.enter('Aborting');
+  await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror }));
+  await cluster.insist(cluster.n2, (agent) => agent.discardTarget({ mirror }));
+}
+
+/** The reason a step failed for. */
+export const typeOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'no failure',
+    (error: unknown) => (error instanceof ApplicationFailure ? error.type : error),
+  );
