@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/bin/busybox sh
 # The node's half of the lab's kubelet: starts, ends and reports the containers of pods. It is installed and called over ssh by the kubelet,
 # which keeps no state of its own: what runs here is found here again.
 #
@@ -28,7 +28,8 @@ initialise() {
 # Wakes the reporter. Opened for reading too, so that it never waits for one.
 report_change() { echo 1<>"$ROOT/changes"; }
 
-# One block of lines on standard output whenever something changed, and every two seconds. It ends when nobody reads it any more.
+# One block of lines on standard output whenever something changed, and every two seconds. It ends when nobody reads it any more. The time limit
+# of `read` is busybox's: other shells refuse it at once, and the loop would spin.
 report() {
   [ ! -e "$ROOT/reporter" ] || kill "$(cat "$ROOT/reporter")" 2>/dev/null
   echo $$ > "$ROOT/reporter"
