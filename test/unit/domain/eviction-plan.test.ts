@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { NodeEvictionFacts } from '../../../core/contracts/cluster-activities.ts';
+import { type EvictionMemory, NOTHING_REMEMBERED, planEviction, rememberEnd, rememberLook } from '../../../core/domain/eviction-plan.ts';
+
+const facts: NodeEvictionFacts = {
+  exists: true,
+  cordoned: true,
+  disabled: false,
+  volumes: [
+    { volume: 'a', held: false },
+    { volume: 'b', held: false },
+  ],
+  running: [],
+};
+const running = (volume: string) => ({ volume, phase: 'Syncing' as const, message: '' });
+const plan = (change: Partial<NodeEvictionFacts> = {}, memory: Partial<EvictionMemory> = {}) =>
+  planEviction({ ...facts, ...change }, { ...NOTHING_REMEMBERED, ...memory });
+
+describe('on a node that is to be emptied', () => {
+  test('every volume begins to move, and the eviction is announced', () => {
+    expect(plan()).toEqual({ start: ['a', 'b'], nudge: [], report: 'EvictionStarted', over: false, held: [] });
+  });
+
+  test.each<[string, Partial<NodeEvictionFacts>, Partial<EvictionMemory>, string[]]>([
+    ['what is followed is not started again', {}, { following: ['a'] }, ['b']],
+    ['what a person holds stays, as the objects say', { volumes: [{ volume: 'a', held: true }] }, {}, []],
+    ['what a person holds stays, before the objects say so', {}, { held: ['a'] }, ['b']],
+    ['what has moved is not started again, before the objects say so', {}, { moved: ['a'] }, ['b']],
+    ['what had nothing to move is not tried again at once', {}, { idle: ['b'] }, ['a']],
+    ['what runs without being followed is joined', { volumes: [], running: [running('c')] }, {}, ['c']],
+  ])('%s', (_, change, memory, start) => {
+    expect(plan(change, memory).start).toEqual(start);
+  });
+
+  test('it is over when nothing is left and nothing runs, which is said once', () => {
+    expect(plan({ volumes: [] }, { begun: true })).toMatchObject({ over: true, report: 'EvictionCompleted' });
+    expect(plan({ volumes: [] })).toEqual({ start: [], nudge: [], over: true, held: [] });
+    expect(plan({ volumes: [] }, { following: ['a'] }).over).toBe(false);
+  });
+});
+
+describe('on a node that is to be emptied no longer', () => {
+  test.each<[string, Partial<NodeEvictionFacts>]>([
+    ['uncordoned', { cordoned: false }],
+    ['with the label', { disabled: true }],
+    ['deleted', { exists: false, cordoned: false }],
+  ])('(%s) nothing is started, and what runs looks again', (_, change) => {
+    expect(plan(change, { following: ['b', 'a'], begun: true })).toEqual({ start: [], nudge: ['a', 'b'], over: false, held: [] });
+  });
+
+  test('what was left by somebody else is joined, so that it is taken back', () => {
+    expect(plan({ cordoned: false, running: [running('a')] }).start).toEqual(['a']);
+  });
+
+  test('it is over when everything has ended', () => {
+    expect(plan({ cordoned: false }, { begun: true })).toMatchObject({ over: true, report: 'EvictionStopped' });
+  });
+});
+
+describe('what is remembered', () => {
+  const end = { volume: 'a', sourceNode: 'n1', outcome: 'Completed' as const, abortedByPerson: false };
+  const memory = { ...NOTHING_REMEMBERED, following: ['a', 'b'] };
+
+  test.each<[string, Partial<Parameters<typeof rememberEnd>[2]>, Partial<EvictionMemory>]>([
+    ['of a move that is done', {}, { moved: ['a'] }],
+    ['of an abort by nobody: it may be started again', { outcome: 'Aborted' }, {}],
+    ['of an abort by a person: it is held', { outcome: 'Aborted', abortedByPerson: true }, { held: ['a'] }],
+    ['of a run that found nothing', { outcome: 'NothingToMove' }, { idle: ['a'] }],
+    ['of a move from another node to this one: its own is still to come', { sourceNode: 'n2' }, {}],
+  ])('%s', (_, change, remembered) => {
+    expect(rememberEnd(memory, 'n1', { ...end, ...change })).toEqual({ ...memory, following: ['b'], ...remembered });
+  });
+
+  test('a hold is forgotten when the node is seen uncordoned, a move when the objects tell it too', () => {
+    const full = { ...memory, held: ['b'], moved: ['a', 'gone'] };
+    expect(rememberLook(full, facts)).toMatchObject({ held: ['b'], moved: ['a'] });
+    expect(rememberLook(full, { ...facts, cordoned: false })).toMatchObject({ held: [] });
+    expect(rememberLook(full, { ...facts, exists: false, cordoned: false })).toMatchObject({ held: ['b'] });
+  });
+});
+
+test('nothing is started that is followed or held, and it is never over while something is followed or to be started', () => {
+  const names = fc.uniqueArray(fc.constantFrom('a', 'b', 'c'));
+  const anyFacts = fc.record({
+    exists: fc.boolean(),
+    cordoned: fc.boolean(),
+    disabled: fc.boolean(),
+    volumes: fc.uniqueArray(fc.record({ volume: fc.constantFrom('a', 'b', 'c'), held: fc.boolean() }), {
+      selector: ({ volume }) => volume,
+    }),
+    running: names.map((volumes) => volumes.map(running)),
+  });
+  const anyMemory = fc.record({ following: names, moved: names, held: names, idle: names, begun: fc.boolean() });
+  fc.assert(
+    fc.property(anyFacts, anyMemory, (given, memory) => {
+      const { start, over, nudge } = planEviction(given, memory);
+      for (const volume of start) expect([...memory.following, ...memory.held]).not.toContain(volume);
+      if (over) expect([...memory.following, ...start]).toEqual([]);
+      const wanted = given.exists && given.cordoned && !given.disabled;
+      expect(nudge.length > 0).toBe(!wanted && memory.following.length > 0);
+      if (!wanted) expect(start.filter((volume) => !given.running.some((migration) => migration.volume === volume))).toEqual([]);
+    }),
+  );
+});

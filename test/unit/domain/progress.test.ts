@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest';
+import { describeEviction, describeMigration, type MigrationView } from '../../../core/domain/progress.ts';
+
+const view: MigrationView = {
+  volume: 'data',
+  phase: 'Syncing',
+  sourceNode: 'n1',
+  targetNode: 'n2',
+  message: 'copies to n2',
+  percent: 42,
+  abortable: true,
+};
+
+describe('a migration is described', () => {
+  test('by what moves where, how far it is, and what a person may do', () => {
+    expect(describeMigration(view)).toBe(
+      '**data** from **n1** to **n2**\n\n- Syncing, 42 %: copies to n2\n- signal `abort` (or Request Cancellation) leaves the volume where it is',
+    );
+  });
+
+  test('before it has a target', () => {
+    const { targetNode, percent, ...pending } = view;
+    expect(describeMigration({ ...pending, phase: 'Reserving' })).toMatch(
+      /^\*\*data\*\* from \*\*n1\*\* to a node not chosen yet\n\n- Reserving: /,
+    );
+  });
+
+  test('with what failed last and how it goes on, on one line each', () => {
+    const described = describeMigration({
+      ...view,
+      phase: 'NeedsAttention',
+      lastFailure: 'CommandFailed: lvcreate\n  said | no',
+      abortable: false,
+    });
+    expect(described.split('\n').slice(3)).toEqual([
+      '- last failure: CommandFailed: lvcreate said \\| no',
+      '- signal `retry` goes on',
+      '- past the point of no return: it only goes forward',
+    ]);
+  });
+});
+
+describe('an eviction is described', () => {
+  const facts = {
+    exists: true,
+    cordoned: true,
+    disabled: false,
+    volumes: [
+      { volume: 'log', held: true },
+      { volume: 'data', held: false },
+      { volume: 'late', held: false },
+    ],
+    running: [{ volume: 'data', phase: 'Syncing' as const, target: 'n2', message: 'copies to n2', percent: 42 }],
+  };
+
+  test('by a table with a row for each volume', () => {
+    expect(describeEviction({ node: 'n1', facts, held: ['log'] }).split('\n')).toEqual([
+      '**n1**: cordoned, its volumes move',
+      '',
+      '| volume | target | phase | done | what happens |',
+      '| --- | --- | --- | --- | --- |',
+      '| data | n2 | Syncing | 42 % | copies to n2 |',
+      '| late |  |  |  | not begun |',
+      '| log |  |  |  | held back by a person until the node is uncordoned |',
+    ]);
+  });
+
+  test.each([
+    ['cordoned', {}, 'cordoned, its volumes move; no volume is left'],
+    ['uncordoned', { cordoned: false }, 'not cordoned, nothing is to move; no volume is left'],
+    ['labelled', { disabled: true }, 'label hwameistor.io/eviction=disable keeps its volumes; no volume is left'],
+    ['deleted', { exists: false }, 'the node is gone; no volume is left'],
+  ])('of an empty node that is %s', (_, change, text) => {
+    expect(describeEviction({ node: 'n1', facts: { ...facts, ...change, volumes: [], running: [] }, held: [] })).toBe(`**n1**: ${text}`);
+  });
+});
