@@ -27,6 +27,8 @@ export function installRuntime(logger: Logger): void {
     logger: sdkLogger(logger.child({ component: 'temporal' })),
     telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) } },
     shutdownSignals: [],
+    // Temporal's development server has nobody who takes them.
+    workerHeartbeatInterval: 0,
   });
 }
 

@@ -203,16 +203,21 @@ export function reportReplica(
   if (!volume) return { state: 'NotReady', synced: false, inuse: false };
 
   const resource = facts.replicatedVolumes.find((candidate) => candidate.resource === volumeName);
+  const replicatedPath = `/dev/${poolName}-HA/${volumeName}`;
+  // HwameiStor's provisioner gives plain replicas a haState too: only the device tells.
+  const wasReplicated = previous?.devPath === replicatedPath;
   const haState = resource
     ? haStateOf(resource.disk)
-    : previous?.haState && ({ state: 'Down', reason: 'DRBD has no such resource' } as const);
+    : wasReplicated
+      ? ({ state: 'Down', reason: 'DRBD has no such resource' } as const)
+      : undefined;
   const missing = new Set(facts.physicalVolumes.filter((physicalVolume) => physicalVolume.missing).map(({ device }) => device));
   const healthy = volume.active && !volume.devices.some((device) => missing.has(device));
   const synced = !isArriving(volume) && (haState === undefined || haState.state === 'Consistent');
   const storagePath = `/dev/${poolName}/${volumeName}`;
   return {
     storagePath,
-    devPath: haState ? `/dev/${poolName}-HA/${volumeName}` : storagePath,
+    devPath: haState ? replicatedPath : storagePath,
     disks: [...new Set(volume.devices)].toSorted(),
     allocatedCapacityBytes: volume.sizeBytes,
     state: healthy && synced ? 'Ready' : 'NotReady',

@@ -77,7 +77,6 @@ export function localVolumeReplica({ name, bytes, node, replicaName }: VolumeDes
     allocatedCapacityBytes: bytes,
     state: 'Ready',
     synced: true,
-    haState: { state: 'Consistent' },
     inuse: false,
   };
   return { object, status };

@@ -211,7 +211,12 @@ describe('a replica', () => {
   });
 
   test('kept by DRBD before, and no longer in the kernel, is down', () => {
-    const previous: LocalVolumeReplicaStatus = { synced: true, inuse: false, haState: { state: 'Consistent' } };
+    const previous: LocalVolumeReplicaStatus = {
+      synced: true,
+      inuse: false,
+      devPath: `/dev/${POOL}-HA/data`,
+      haState: { state: 'Consistent' },
+    };
     expect(reportReplica(facts({ logicalVolumes: [logicalVolume('data')] }), spec, previous)).toMatchObject({
       state: 'NotReady',
       synced: false,
