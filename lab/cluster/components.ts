@@ -108,11 +108,17 @@ function controllerManagerArguments(settings: ControlPlaneSettings): string[] {
   ];
 }
 
-function temporalArguments({ directory, address, ports }: ControlPlaneSettings): string[] {
+/** Brings whoever calls the control plane's address to Temporal. */
+export function temporalRelayProgram({ address, ports: { temporal } }: ControlPlaneSettings): BackgroundProgram {
+  return { program: 'socat', args: [`TCP-LISTEN:${temporal},bind=${address},fork,reuseaddr`, `TCP:127.0.0.1:${temporal}`] };
+}
+
+/** On loopback: with another address the development server's own services do not find each other. */
+function temporalArguments({ directory, ports }: ControlPlaneSettings): string[] {
   return [
     'server',
     'start-dev',
-    `--ip=${address}`,
+    '--ip=127.0.0.1',
     `--port=${ports.temporal}`,
     `--ui-port=${ports.temporalUi}`,
     '--ui-disable-news-fetch',

@@ -10,9 +10,19 @@ import { BackgroundProcesses } from '../processes.ts';
 import { HopelessError, waitFor } from '../wait.ts';
 import { ApiClient } from './api-client.ts';
 import { type Certificate, CertificateAuthority, writeKubeconfig } from './certificates.ts';
-import { COMPONENTS, type Component, type ControlPlaneSettings, componentProgram, kubeconfigFile, pkiDirectory } from './components.ts';
+import {
+  COMPONENTS,
+  type Component,
+  type ControlPlaneSettings,
+  componentProgram,
+  kubeconfigFile,
+  pkiDirectory,
+  temporalRelayProgram,
+} from './components.ts';
 import { freePorts } from './ports.ts';
 import { ensurePrograms } from './programs.ts';
+
+const TEMPORAL_RELAY = 'temporal-relay';
 
 export class ControlPlane {
   readonly #settings: ControlPlaneSettings;
@@ -52,7 +62,7 @@ export class ControlPlane {
   }
 
   get temporalUiUrl(): string {
-    return `http://${this.#settings.address}:${this.#settings.ports.temporalUi}`;
+    return `http://127.0.0.1:${this.#settings.ports.temporalUi}`;
   }
 
   /** Program file. */
@@ -68,6 +78,9 @@ export class ControlPlane {
   /** Starts a component on the data it had; returns when it answers. */
   async start(component: Component): Promise<void> {
     await this.#processes.start(component, componentProgram(component, this.#settings));
+    if (component === 'temporal' && this.#settings.address !== '127.0.0.1') {
+      await this.#processes.start(TEMPORAL_RELAY, temporalRelayProgram(this.#settings));
+    }
     await waitFor(`${component} answers (see ${this.#processes.logFile(component)})`, () => this.#answers(component), {
       timeoutSeconds: 60,
     });
@@ -80,7 +93,7 @@ export class ControlPlane {
 
   /** Ends all of it at once: the data is not needed any more. */
   async stop(): Promise<void> {
-    await Promise.all(COMPONENTS.map((component) => this.#processes.kill(component)));
+    await Promise.all([...COMPONENTS, TEMPORAL_RELAY].map((name) => this.#processes.kill(name)));
   }
 
   /** A kubeconfig for one more user of the cluster. @returns its file. */
