@@ -14,6 +14,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   ssh: 'openssh-client',
   openssl: 'openssl',
+  socat: 'socat',
 };
 
 /** Installs the packages of those programs that the host lacks, with apt-get. @throws with apt's own words. */
