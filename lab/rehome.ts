@@ -14,6 +14,8 @@ const REPOSITORY = join(import.meta.dirname, '..');
 const NAMESPACE = 'rehome-system';
 export const AGENT_DAEMON_SET = 'rehome-agent';
 const CONTROLLER = 'rehome-controller';
+/** Without compilers: an emulated processor has to translate what they make, which costs more than it saves. */
+const AGENT_PROGRAM = '/opt/node/bin/node --max-semi-space-size=1 --no-opt --no-maglev --no-sparkplug /opt/rehome/main.cjs';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -71,11 +73,7 @@ function withLabContainers(daemonSet: DaemonSet, temporalAddress: string): Daemo
   const containers = spec.containers.map((container) => ({
     ...container,
     // Mirrors have a network of their own, in which node n1 is number 1.
-    command: [
-      'sh',
-      '-c',
-      'export STORAGE_ADDRESS=10.77.0.`echo $NODE_NAME | tr -d n`; exec /opt/node/bin/node --max-semi-space-size=1 /opt/rehome/main.cjs',
-    ],
+    command: ['sh', '-c', `export STORAGE_ADDRESS=10.77.0.$(echo $NODE_NAME | tr -d n); exec ${AGENT_PROGRAM}`],
     env: [...(container.env ?? []).filter(({ name }) => name !== 'TEMPORAL_ADDRESS'), { name: 'TEMPORAL_ADDRESS', value: temporalAddress }],
   }));
   return { ...daemonSet, spec: { ...daemonSet.spec, template: { ...daemonSet.spec.template, spec: { ...spec, containers } } } };
