@@ -17,6 +17,7 @@ import {
 } from '../core/contracts/objects/index.ts';
 import { type Evacuation, judgeEvacuation } from '../core/domain/evacuated.ts';
 import type { KubeClient } from '../system/kube/client.ts';
+import { isConflict } from '../system/kube/errors.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas } from '../system/kube/hwameistor-resources.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
 import { reservationsOf } from '../system/kube/reservations.ts';
@@ -130,14 +131,20 @@ export class EvacuatedReconciler {
     return { node, storageNode, replicas, migrates };
   }
 
-  /** Compare-and-swap, because the list of conditions is written whole. @returns false where it stands so already. */
+  /** Compare-and-swap, because the list of conditions is written whole. @returns whether it was written. */
   async #write({ metadata, status }: LocalStorageNode, judged: Evacuation): Promise<boolean> {
     const standing = status?.conditions?.find(({ type }) => type === EVACUATED_CONDITION);
     const wanted = conditionOf(judged, metadata.generation, standing, this.#dependencies.now().toISOString());
     if (standing && isSame(standing, wanted)) return false;
     const conditions = [...(status?.conditions ?? []).filter(({ type }) => type !== EVACUATED_CONDITION), wanted];
     const patch = { metadata: { resourceVersion: metadata.resourceVersion }, status: { conditions } };
-    await this.#dependencies.kube.mergePatch(localStorageNodes, { name: metadata.name }, patch, { subresource: 'status' });
+    try {
+      await this.#dependencies.kube.mergePatch(localStorageNodes, { name: metadata.name }, patch, { subresource: 'status' });
+    } catch (error) {
+      // The change that came between, often one's own, is on its way here and brings the next look.
+      if (isConflict(error)) return false;
+      throw error;
+    }
     return true;
   }
 }

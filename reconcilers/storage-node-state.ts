@@ -6,6 +6,7 @@ import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
 import type { LocalStorageNode } from '../core/contracts/objects/index.ts';
 import type { KubeClient } from '../system/kube/client.ts';
+import { isConflict } from '../system/kube/errors.ts';
 import { localStorageNodes } from '../system/kube/hwameistor-resources.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
 
@@ -60,7 +61,13 @@ export class StorageNodeStateReconciler {
     const storageNode = stores.localStorageNodes.get(name);
     if (!storageNode || !this.#isWrong(storageNode)) return;
     const patch = { metadata: { resourceVersion: storageNode.metadata.resourceVersion }, status: { state: 'Offline' as const } };
-    await kube.mergePatch(localStorageNodes, { name }, patch, { subresource: 'status' });
+    try {
+      await kube.mergePatch(localStorageNodes, { name }, patch, { subresource: 'status' });
+    } catch (error) {
+      // Looked at again in a moment.
+      if (isConflict(error)) return;
+      throw error;
+    }
     logger.warn({ node: name }, 'the agent is gone: its Lease has run out');
   }
 }

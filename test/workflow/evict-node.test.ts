@@ -1,6 +1,8 @@
 import { describe, expect } from 'vitest';
 import { eventually, type Harness } from './harness.ts';
-import { test } from './workflow-test.ts';
+import { workflowTest } from './workflow-test.ts';
+
+const test = workflowTest();
 
 const placesOf = ({ world }: Harness, volumes: readonly string[]) => volumes.map((volume) => world.volumes.get(volume)?.affinity);
 const placeOf = (harness: Harness, volume: string) => placesOf(harness, [volume])[0];

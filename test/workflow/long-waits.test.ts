@@ -1,6 +1,8 @@
 import { expect } from 'vitest';
 import { eventually } from './harness.ts';
-import { testWithSkippedTime as test } from './workflow-test.ts';
+import { workflowTest } from './workflow-test.ts';
+
+const test = workflowTest({ skippedTime: true });
 
 test('a migration without a target looks every minute, says nothing twice, and finds one that appears', async ({ bed, harness }) => {
   const { world, n2, data } = harness;

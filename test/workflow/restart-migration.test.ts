@@ -2,7 +2,9 @@ import { Worker } from '@temporalio/worker';
 import { describe, expect, onTestFinished } from 'vitest';
 import { workflowId } from '../../core/contracts/names.ts';
 import { eventually, type Harness } from './harness.ts';
-import { test } from './workflow-test.ts';
+import { workflowTest } from './workflow-test.ts';
+
+const test = workflowTest();
 
 function expectMoved({ world, n1, n2, data }: Harness, content = `bits of ${data}`): void {
   expect(world.node(n2).volumes.get(data)).toMatchObject({ content, active: true });
@@ -16,7 +18,6 @@ describe.concurrent('a migration whose workflow was terminated is continued by a
   test.for([
     ['reserveTarget', ''],
     ['ensureTargetMirror', 'n2'],
-    ['ensureSourceMirror', 'n1'],
     ['awaitSync', 'n1'],
     ['verifyMirror', 'n1'],
     ['closeSource', 'n1'],
@@ -39,7 +40,7 @@ describe.concurrent('a migration whose workflow was terminated is continued by a
 
   test('from the closed source on, which is verified before it is given up', async ({ harness }) => {
     const { world, n1, data } = harness;
-    const detach = world.faults.gate(`observeDetach ${n1}`);
+    const detach = world.faults.gate(`closeSource ${n1}`);
     const terminated = await harness.migrate();
     await detach.reached;
     world.writePastMirror(data, n1, ' and more');

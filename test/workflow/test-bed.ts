@@ -1,41 +1,16 @@
 /** One Temporal server, the workflows' bundle and one controller, for all tests of a file. */
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import { bundleWorkflowCode, DefaultLogger, Worker, type WorkerOptions, type WorkflowBundle } from '@temporalio/worker';
+import { Worker, type WorkerOptions, type WorkflowBundle } from '@temporalio/worker';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import { CLUSTER_ACTIVITIES } from './fake-cluster.ts';
 import { Harness } from './harness.ts';
+import { loadWorkflowBundle } from './workflow-bundle.ts';
 
 export interface RunningWorker {
   /** Gives up what runs, as a process does that is told to end. */
   stop(): Promise<void>;
 }
-
-function bundleWorkflows(shortTimings: boolean): Promise<WorkflowBundle> {
-  const workflowsPath = join(import.meta.dirname, '../../workflows/index.ts');
-  return bundleWorkflowCode({
-    workflowsPath,
-    logger: new DefaultLogger('ERROR'),
-    ...(shortTimings && { webpackConfigHook: (config) => ({ ...config, plugins: [...(config.plugins ?? []), replaceTimings] }) }),
-  });
-}
-
-interface Hook<T> {
-  tap(name: string, listener: (subject: T) => void): void;
-}
-type ModuleFactory = { readonly hooks: { readonly beforeResolve: Hook<{ request: string }> } };
-
-/** A plugin of webpack. */
-const replaceTimings = {
-  apply({ hooks }: { readonly hooks: { readonly normalModuleFactory: Hook<ModuleFactory> } }) {
-    hooks.normalModuleFactory.tap('short timings', (factory) => {
-      factory.hooks.beforeResolve.tap('short timings', (module) => {
-        if (module.request.endsWith('/timings.ts')) module.request = join(import.meta.dirname, 'short-timings.ts');
-      });
-    });
-  },
-};
 
 export class TestBed {
   readonly environment: TestWorkflowEnvironment;
@@ -46,7 +21,7 @@ export class TestBed {
 
   /** @param shortTimings replaces the workflows' own. */
   static async open(startServer: () => Promise<TestWorkflowEnvironment>, shortTimings = false): Promise<TestBed> {
-    const [environment, bundle] = await Promise.all([startServer(), bundleWorkflows(shortTimings)]);
+    const [environment, bundle] = await Promise.all([startServer(), loadWorkflowBundle(shortTimings)]);
     const bed = new TestBed(environment, bundle);
     bed.#controller = await bed.startController(bed.taskQueue, bed.#activities());
     return bed;

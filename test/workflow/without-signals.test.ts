@@ -1,6 +1,8 @@
 import { expect } from 'vitest';
 import { eventually } from './harness.ts';
-import { testWithShortTimings as test } from './workflow-test.ts';
+import { workflowTest } from './workflow-test.ts';
+
+const test = workflowTest({ shortTimings: true });
 
 test('a step that waits for an agent that is away says so', async ({ harness }) => {
   const { world, n2 } = harness;

@@ -38,6 +38,11 @@ export class LeaderTasks {
     this.#settle();
   }
 
+  /** Returns when what runs is what was wished last. */
+  async settled(): Promise<void> {
+    await this.#settled;
+  }
+
   async stop(): Promise<void> {
     this.setLeads(false);
     await this.#settled;

@@ -10,7 +10,11 @@ describe('an eviction', () => {
     ['starts for a node that was cordoned while nobody looked', { before: undefined }, 'start'],
     ['starts for a volume that turns up on a node emptied before', { before: true }, 'start'],
     ['does not start again and again for a node that is empty', { before: true, somethingToMove: false }, 'nothing'],
-    ['is not started, but told, where an empty node is found cordoned at the first look', { before: undefined, somethingToMove: false }, 'tell'],
+    [
+      'is not started, but told, where an empty node is found cordoned at the first look',
+      { before: undefined, somethingToMove: false },
+      'tell',
+    ],
     ['is told of an uncordon', { cordoned: false, before: true }, 'tell'],
     ['is told of the label that keeps volumes', { disabled: true, before: true }, 'tell'],
     ['is told of an uncordon that nobody saw', { cordoned: false, before: undefined }, 'tell'],

@@ -1,5 +1,6 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import pino from 'pino';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -14,7 +15,7 @@ const silent = pino({ level: 'silent' });
 function run(activity: () => Promise<unknown>, reached: (moment: string, step: string) => void = () => undefined): Promise<unknown> {
   const environment = new MockActivityEnvironment(
     { activityType: 'removeSource' },
-    { interceptors: [activityInterceptor(silent, reached)] },
+    { interceptors: [activityInterceptor(silent, reached)], logger: new DefaultLogger('ERROR', () => undefined) },
   );
   return environment.run(activity);
 }

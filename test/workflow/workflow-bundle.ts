@@ -1,0 +1,55 @@
+/** The workflows as one script. Made once for all files of tests, each of which runs in a process of its own. */
+import { createHash } from 'node:crypto';
+import { globSync, readFileSync } from 'node:fs';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bundleWorkflowCode, DefaultLogger, type WorkflowBundle } from '@temporalio/worker';
+
+const ROOT = join(import.meta.dirname, '../..');
+const KEPT = join(ROOT, 'dist/workflow-tests');
+const SHORT_TIMINGS = join(import.meta.dirname, 'short-timings.ts');
+
+/** @param shortTimings in the place of the workflows' own. */
+export async function loadWorkflowBundle(shortTimings: boolean): Promise<WorkflowBundle> {
+  const file = join(KEPT, shortTimings ? 'short-timings.json' : 'bundle.json');
+  const sources = digestOfSources();
+  const kept = await readFile(file, 'utf8').then(JSON.parse, () => undefined);
+  if (kept?.sources === sources) return { code: kept.code };
+
+  const { code } = await bundleWorkflows(shortTimings);
+  await mkdir(KEPT, { recursive: true });
+  await writeFile(`${file}.${process.pid}`, JSON.stringify({ sources, code }));
+  await rename(`${file}.${process.pid}`, file);
+  return { code };
+}
+
+function digestOfSources(): string {
+  const hash = createHash('sha256');
+  const files = globSync(['workflows/**/*.ts', 'core/**/*.ts', 'test/workflow/*-{timings,bundle}.ts', 'package-lock.json'], { cwd: ROOT });
+  for (const file of files.sort()) hash.update(file).update(readFileSync(join(ROOT, file)));
+  return hash.digest('hex');
+}
+
+function bundleWorkflows(shortTimings: boolean): Promise<WorkflowBundle> {
+  return bundleWorkflowCode({
+    workflowsPath: join(ROOT, 'workflows/index.ts'),
+    logger: new DefaultLogger('ERROR'),
+    ...(shortTimings && { webpackConfigHook: (config) => ({ ...config, plugins: [...(config.plugins ?? []), replaceTimings] }) }),
+  });
+}
+
+interface Hook<T> {
+  tap(name: string, listener: (subject: T) => void): void;
+}
+type ModuleFactory = { readonly hooks: { readonly beforeResolve: Hook<{ request: string }> } };
+
+/** A plugin of webpack. */
+const replaceTimings = {
+  apply({ hooks }: { readonly hooks: { readonly normalModuleFactory: Hook<ModuleFactory> } }) {
+    hooks.normalModuleFactory.tap('short timings', (factory) => {
+      factory.hooks.beforeResolve.tap('short timings', (module) => {
+        if (module.request.endsWith('/timings.ts')) module.request = SHORT_TIMINGS;
+      });
+    });
+  },
+};
