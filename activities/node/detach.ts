@@ -2,6 +2,7 @@
 import type { Mirror } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
 import type { DetachFacts } from '../../core/contracts/node-activities.ts';
+import { judgeDetach, mayClose } from '../../core/domain/detach.ts';
 import { readBlockStatistics } from '../../system/block-device.ts';
 import { DeviceInUseError, removeDevice } from '../../system/device-mapper/change-device.ts';
 import { mirrorDeviceNumber } from '../../system/drbd/mirror-driver.ts';
@@ -10,23 +11,16 @@ import { isInSync } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { settleDevice } from './insertion.ts';
-import { act, leadsThroughMirror, lookAround, type MirrorStep, type NodeVolume, openStep, requireMetadata } from './mirror-step.ts';
+import { act, leadsThroughMirror, lookAround, type MirrorStep, type NodeVolume, requireMetadata } from './mirror-step.ts';
 import { tagsOf, volumeAtCloseTag } from './mirror-tags.ts';
 import { requirePermission } from './permission.ts';
-
-export async function observeDetach(deps: NodeDependencies, mirror: Mirror): Promise<DetachFacts> {
-  const step = await openStep(deps, mirror, 'source');
-  return detachFacts(step, await lookAround(step));
-}
 
 export function closeSource(deps: NodeDependencies, mirror: Mirror): Promise<DetachFacts> {
   return act(deps, mirror, 'source', async (step) => {
     await requirePermission(deps, mirror, { role: 'source', phases: ['CuttingOver'] });
     const found = await settleDevice(step, await lookAround(step));
-    if (!found.device) return detachFacts(step, found);
     const facts = await detachFacts(step, found);
-    if (!facts.inserted) throw failure('MirrorBypassed', `${found.device.name} does not lead through the mirror`);
-    if (facts.open) throw failure('VolumeInUse', `${found.device.name} is open (${found.device.openCount})`);
+    if (!found.device || !mayClose(judgeDetach(facts))) return facts;
     await keepCounters(step, found, facts);
     await removeDevice(step.host, found.device.name).catch(asVolumeInUse);
     return facts;

@@ -5,10 +5,11 @@ import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { lookAround, openStep } from './mirror-step.ts';
 
-export async function hashVolume(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<{ sha256: string }> {
+export async function hashVolume(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<{ sha256?: string }> {
   const step = await openStep(deps, mirror, role);
   const { device, back, resource } = await lookAround(step);
-  if (role === 'source' && (device || !back)) throw failure('MirrorNotReady', 'the source is not closed');
+  if (role === 'source' && device) throw failure('MirrorNotReady', 'the source is not closed');
+  if (role === 'source' && !back) return {};
   if (role === 'target' && (resource || !device)) throw failure('MirrorNotReady', 'the mirror is still up on the target');
   const path = role === 'source' ? step.names.backPath : step.names.devicePath;
   // DRBD writes beneath the page cache: pages that somebody read before the sync would be hashed as they were.

@@ -5,7 +5,7 @@ import { allocateEndpoint } from './allocate-endpoint.ts';
 import { awaitSync } from './await-sync.ts';
 import { dissolveMirror, markCutOver, releaseTarget, removeSource } from './cut-over.ts';
 import type { NodeDependencies } from './dependencies.ts';
-import { closeSource, observeDetach } from './detach.ts';
+import { closeSource } from './detach.ts';
 import { hashVolume } from './hash-volume.ts';
 import { observeVolume } from './observe-volume.ts';
 import { requestSchemas } from './requests.ts';
@@ -38,7 +38,6 @@ export function createNodeActivities(deps: NodeDependencies): NodeActivities {
     readTargetCounter: async (request) => readTargetCounter(deps, ofMirror(request)),
     verifyMirror: async (request) => verifyMirror(deps, ofMirror(request)),
     repairMirror: async (request) => repairMirror(deps, ofMirror(request)),
-    observeDetach: async (request) => observeDetach(deps, ofMirror(request)),
     closeSource: async (request) => closeSource(deps, ofMirror(request)),
     markCutOver: async (request) => {
       const { mirror, role } = ofMirrorAndRole(request);

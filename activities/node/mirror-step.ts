@@ -61,8 +61,8 @@ export async function openDriver(host: Host): Promise<MirrorDriver> {
 }
 
 export async function observeKernel({ host, drbd, names }: Pick<MirrorStep, 'host' | 'drbd' | 'names'>): Promise<KernelState> {
-  const devices = await listMappedDevices(host);
-  const resource = (await drbd.observe()).find((candidate) => candidate.resource === names.resource);
+  const [devices, resources] = await Promise.all([listMappedDevices(host), drbd.observe()]);
+  const resource = resources.find((candidate) => candidate.resource === names.resource);
   const [device, back] = [devices.get(names.device), devices.get(names.backDevice)];
   return { ...(device && { device }), ...(back && { back }), ...(resource && { resource }) };
 }
@@ -74,7 +74,7 @@ export async function observeNodeVolume(
   volume: string,
 ): Promise<NodeVolume> {
   const { host, names } = step;
-  const volumes = await listLogicalVolumes(host, pool);
+  const [volumes, kernel] = await Promise.all([listLogicalVolumes(host, pool), observeKernel(step)]);
   const logicalVolume = volumes.find(({ name }) => name === volume);
   const metadataVolume = volumes.find(({ name }) => name === names.metadataVolume);
   const tags = metadataVolume && parseMetadataTags(metadataVolume.tags);
@@ -82,7 +82,7 @@ export async function observeNodeVolume(
     throw failure('LogicalVolumeConflict', `logical volume ${names.metadataVolume} exists without the tags of a metadata volume`);
   }
   return {
-    ...(await observeKernel(step)),
+    ...kernel,
     ...(logicalVolume && { logicalVolume }),
     hasSnapshots: volumes.some(({ origin }) => origin === volume),
     ...(metadataVolume && tags && { metadata: { volume: metadataVolume, tags } }),

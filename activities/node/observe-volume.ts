@@ -3,7 +3,7 @@ import { Tag } from '../../core/contracts/names.ts';
 import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
 import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
 import type { Host } from '../../system/host.ts';
-import { listSegments, listVolumeGroups } from '../../system/lvm/report.ts';
+import { listSegments, listVolumeGroups, type Segment } from '../../system/lvm/report.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { mirrorNames } from './mirror-names.ts';
 import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, openDriver } from './mirror-step.ts';
@@ -13,18 +13,25 @@ export async function observeVolume(
   { host }: NodeDependencies,
   { volume, pool }: { readonly volume: string; readonly pool: string },
 ): Promise<NodeVolumeFacts> {
-  const volumeGroups = await listVolumeGroups(host);
+  const step = { host, drbd: await openDriver(host), names: mirrorNames(pool, volume) };
+  const [volumeGroups, found, segments] = await Promise.all([
+    listVolumeGroups(host),
+    observeNodeVolume(step, pool, volume),
+    listSegments(host, pool),
+  ]);
   if (!volumeGroups.some(({ name }) => name === pool)) return { volumeGroupFound: false };
-  const found = await observeNodeVolume({ host, drbd: await openDriver(host), names: mirrorNames(pool, volume) }, pool, volume);
-  const logicalVolume = await describeLogicalVolume(host, found);
+  const logicalVolume = await describeLogicalVolume(host, found, segments);
   const mirror = describeMirror(found);
   return { volumeGroupFound: true, ...(logicalVolume && { logicalVolume }), ...(mirror && { mirror }) };
 }
 
-async function describeLogicalVolume(host: Host, found: NodeVolume): Promise<NodeVolumeFacts['logicalVolume']> {
+async function describeLogicalVolume(
+  host: Host,
+  found: NodeVolume,
+  segments: readonly Segment[],
+): Promise<NodeVolumeFacts['logicalVolume']> {
   const { logicalVolume, device, back } = found;
   if (!logicalVolume) return undefined;
-  const segments = await listSegments(host, logicalVolume.volumeGroup);
   const types = segments.filter((segment) => segment.logicalVolume === logicalVolume.name).map(({ type }) => type);
   const readable = device ?? back;
   const migrationUid = tagValue(logicalVolume.tags, Tag.migration);

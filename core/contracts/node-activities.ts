@@ -100,17 +100,20 @@ export interface NodeActivities {
   /** control, source. Differences that a verify found are sent again (8.4: disconnect, connect); returns when the resync has started. */
   repairMirror(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, source. Reads only. */
-  observeDetach(request: { readonly mirror: Mirror }): Promise<DetachFacts>;
-
-  /** control, destructive, source, phase CuttingOver, before the point of no return. Removes the volume's device: from here nobody can write. @throws VolumeInUse, MirrorBypassed. */
+  /**
+   * control, destructive, source, phase CuttingOver, before the point of no return. Removes the volume's device where the detach test on the facts it
+   * returns allows that: from here nobody can write. @throws VolumeInUse where somebody opened it in that instant.
+   */
   closeSource(request: { readonly mirror: Mirror }): Promise<DetachFacts>;
 
   /** control, both ends, destructive, phase CuttingOver. The durable tag of the point of no return. */
   markCutOver(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;
 
-  /** sync. SHA-256 (hex) of the whole device: on the source beneath the closed mirror, on the target of the logical volume once the mirror is down. Heartbeats. */
-  hashVolume(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<{ readonly sha256: string }>;
+  /**
+   * sync. SHA-256 (hex) of the whole device: on the source beneath the closed mirror, on the target of the logical volume once the mirror is down.
+   * Without one where the source's mirror was taken down already. Heartbeats.
+   */
+  hashVolume(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<{ readonly sha256?: string }>;
 
   /** control, destructive, phase CuttingOver, past the point of no return. Secondary, down; the mirror's devices gone; on the target the volume is plain and active. Metadata volumes go too. */
   dissolveMirror(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;

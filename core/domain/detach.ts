@@ -19,6 +19,9 @@ export type DetachVerdict =
   /** Something may have been written past the mirror: only a verify of the closed volume can tell. */
   | { readonly kind: 'unproven'; readonly message: string };
 
+/** What is unproven is verified after the volume was closed. */
+export const mayClose = ({ kind }: DetachVerdict): boolean => kind === 'proven' || kind === 'unproven';
+
 export function judgeDetach(facts: DetachFacts): DetachVerdict {
   if (facts.open) return { kind: 'inUse', message: 'the volume is open on its node' };
   if (!facts.inserted) return { kind: 'bypassed', message: "the volume's device no longer leads through the mirror" };

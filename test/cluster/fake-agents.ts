@@ -113,7 +113,6 @@ function activitiesOf(
       return { completed: true, outOfSyncBytes: 0, healthy: true };
     },
     repairMirror: async () => undefined,
-    observeDetach: async () => CLOSED,
     closeSource: async () => CLOSED,
     markCutOver: async ({ mirror }) => {
       of(mirror.migration.volume).cutOverBy = mirror.migration.uid;

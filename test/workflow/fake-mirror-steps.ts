@@ -1,20 +1,13 @@
 /** The steps that make a mirror, keep it in sync and compare its ends. */
 import { Context } from '@temporalio/activity';
-import type { MirrorEndpoint } from '../../core/contracts/migration.ts';
-import type { NodeActivities } from '../../core/contracts/node-activities.ts';
+import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { DetachFacts, NodeActivities } from '../../core/contracts/node-activities.ts';
 import { diskOf, fail } from './fake-node.ts';
 import type { Node, World } from './world.ts';
 
 type MirrorSteps = Pick<
   NodeActivities,
-  | 'allocateEndpoint'
-  | 'ensureTargetMirror'
-  | 'ensureSourceMirror'
-  | 'awaitSync'
-  | 'readTargetCounter'
-  | 'verifyMirror'
-  | 'repairMirror'
-  | 'observeDetach'
+  'allocateEndpoint' | 'ensureTargetMirror' | 'ensureSourceMirror' | 'awaitSync' | 'readTargetCounter' | 'verifyMirror' | 'repairMirror'
 >;
 
 export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
@@ -88,24 +81,25 @@ export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
       const peer = world.peerOf(mirror.migration.volume, node.name);
       if (peer) peer.disk.content = diskOf(node, mirror).content;
     },
-
-    async observeDetach({ mirror }) {
-      const { volume } = mirror.migration;
-      const state = node.mirrors.get(volume);
-      if (!state?.attached) throw fail('MirrorNotReady', 'no mirror in place');
-      const disk = diskOf(node, mirror);
-      return {
-        inserted: state.inserted && disk.active,
-        open: disk.open,
-        connectedUpToDate: world.peerOf(volume, node.name)?.mirror.attached === true,
-        outOfSyncBytes: 0,
-        volume: counters(state.volumeSectors),
-        mirror: counters(state.mirrorSectors),
-        base: { volume: counters(0), mirror: counters(0) },
-      };
-    },
   };
   return steps;
+}
+
+/** @throws MirrorNotReady */
+export function detachFacts(world: World, node: Node, mirror: Mirror): DetachFacts {
+  const { volume } = mirror.migration;
+  const state = node.mirrors.get(volume);
+  if (!state?.attached) throw fail('MirrorNotReady', 'no mirror in place');
+  const disk = diskOf(node, mirror);
+  return {
+    inserted: !disk.active || state.inserted,
+    open: disk.open,
+    connectedUpToDate: world.peerOf(volume, node.name)?.mirror.attached === true,
+    outOfSyncBytes: 0,
+    volume: counters(state.volumeSectors),
+    mirror: counters(state.mirrorSectors),
+    base: { volume: counters(0), mirror: counters(0) },
+  };
 }
 
 const counters = (writtenSectors: number) => ({ writtenSectors, discardedSectors: 0 });

@@ -6,7 +6,8 @@ import type { Mirror } from '../../core/contracts/migration.ts';
 import type { MirrorRole, NodeActivities, NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import type { PermanentError, TransientError } from '../../core/contracts/reasons.ts';
-import { createFakeMirrorSteps } from './fake-mirror-steps.ts';
+import { judgeDetach, mayClose } from '../../core/domain/detach.ts';
+import { createFakeMirrorSteps, detachFacts } from './fake-mirror-steps.ts';
 import type { LogicalVolume, Node, World } from './world.ts';
 
 export const fail = (type: PermanentError | TransientError, message: string): ApplicationFailure =>
@@ -28,10 +29,8 @@ export function createFakeNodeActivities(world: World, nodeName: string): NodeAc
     async closeSource({ mirror }) {
       permitted(mirror, 'source', ['CuttingOver']);
       const disk = diskOf(node, mirror);
-      if (disk.open) throw fail('VolumeInUse', `${mirror.migration.volume} is open`);
-      const facts = await activities.observeDetach({ mirror });
-      if (disk.active && !facts.inserted) throw fail('MirrorBypassed', 'the device leads past the mirror');
-      disk.active = false;
+      const facts = detachFacts(world, node, mirror);
+      if (mayClose(judgeDetach(facts))) disk.active = false;
       return facts;
     },
 
@@ -143,7 +142,7 @@ function requirePermission(world: World, node: string, mirror: Mirror, { role, p
   }
 }
 
-const READ_ONLY = ['observeVolume', 'observeDetach', 'readTargetCounter', 'awaitSync', 'verifyMirror', 'hashVolume'];
+const READ_ONLY = ['observeVolume', 'readTargetCounter', 'awaitSync', 'verifyMirror', 'hashVolume'];
 
 /** Every activity passes the faults, heartbeats while it is held up there, and does not act once a later one has acted on the volume. */
 function observed(world: World, node: Node, activities: NodeActivities): NodeActivities {

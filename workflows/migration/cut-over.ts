@@ -6,7 +6,7 @@
  */
 import type { Mirror } from '../../core/contracts/migration.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
-import { type DetachVerdict, judgeDetach } from '../../core/domain/detach.ts';
+import { type DetachVerdict, judgeDetach, mayClose } from '../../core/domain/detach.ts';
 import { onCluster } from '../activities.ts';
 import { failureOf, MigrationFailure } from '../failure.ts';
 import { look } from './attend.ts';
@@ -43,12 +43,8 @@ async function close(run: MigrationRun): Promise<Stage | undefined> {
   const mirror = requireMirror(run);
   const { node } = mirror.source;
   await report(run, 'CuttingOver', `takes the volume out of use on ${node}`, { event: 'Verified' });
-  const facts = await control(run, node, 'read the write counters', (agent) => agent.observeDetach({ mirror }));
-  const elsewhere = await whereElse(run, judgeDetach(facts));
-  if (elsewhere) return elsewhere;
-
   const verdict = await closeSource(run, mirror);
-  if (verdict.kind === 'inUse') return whereElse(run, verdict);
+  if (!mayClose(verdict)) return whereElse(run, verdict);
   run.closed = true;
   if (verdict.kind !== 'proven') {
     run.verified = false;
@@ -116,10 +112,8 @@ async function handOver(run: MigrationRun): Promise<void> {
 async function hashSource(run: MigrationRun, mirror: Mirror): Promise<string | undefined> {
   if (run.sourceSha256) return run.sourceSha256;
   const { node } = mirror.source;
-  const { volume } = mirror.migration;
-  const found = await control(run, node, 'is the mirror still up?', (agent) => agent.observeVolume({ volume, pool: mirror.pool }));
-  if (!found.mirror?.attached) return undefined;
   const { sha256 } = await sync(run, node, `hash the volume on ${node}`, (agent) => agent.hashVolume({ mirror, role: 'source' }));
+  if (sha256 === undefined) return undefined;
   run.sourceSha256 = sha256;
   await report(run, 'CuttingOver', run.doing, { sourceSha256: sha256 });
   return sha256;
@@ -128,7 +122,9 @@ async function hashSource(run: MigrationRun, mirror: Mirror): Promise<string | u
 /** @throws MigrationFailure HashMismatch: nothing was removed yet. */
 async function compareHashes(run: MigrationRun, mirror: Mirror, sourceSha256: string): Promise<void> {
   const { node } = mirror.target;
-  const { sha256 } = await sync(run, node, `hash the volume on ${node}`, (agent) => agent.hashVolume({ mirror, role: 'target' }));
+  const { sha256 = 'nothing' } = await sync(run, node, `hash the volume on ${node}`, (agent) =>
+    agent.hashVolume({ mirror, role: 'target' }),
+  );
   await report(run, 'CuttingOver', run.doing, { targetSha256: sha256 });
   if (sha256 === sourceSha256) return;
   const message = `the copy on ${node} is not what ${mirror.source.node} has (${sha256} instead of ${sourceSha256}): nothing was removed`;
