@@ -130,6 +130,8 @@ function controllerProgram(controlPlane: ControlPlane, directory: string, enviro
       REHOME_NAMESPACE: NAMESPACE,
       TEMPORAL_ADDRESS: controlPlane.temporalAddress,
       REHOME_UI_URL: controlPlane.temporalUiUrl,
+      // One keeps an emulated node busy; two would each take twice as long.
+      REHOME_SYNCS_PER_NODE: '1',
       ...environment,
     },
   };

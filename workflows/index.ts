@@ -1,3 +1,4 @@
 /** Every workflow that a controller runs. */
 export { evictNode } from './evict-node.ts';
+export { limitSyncs } from './limit-syncs.ts';
 export { migrateVolume } from './migrate-volume.ts';

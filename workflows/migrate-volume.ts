@@ -32,6 +32,7 @@ import { introduce, progressOf } from './migration/report.ts';
 import { beginRun, type MigrationRun } from './migration/run.ts';
 import { AbortWished, isOutcome, type RunStage, type Stage } from './migration/stages.ts';
 import { pauseAfterSetback } from './migration/steps.ts';
+import { giveTurnBack } from './migration/turn.ts';
 import { verify } from './migration/verify.ts';
 
 const STAGES: Readonly<Record<Stage, RunStage>> = {
@@ -66,6 +67,7 @@ export async function migrateVolume(input: MigrateVolumeInput, followers: readon
       () => attend(run),
       () => drive(run),
     );
+    await giveTurnBack(run);
     const { sourceNode, abortedByPerson } = run;
     const ended = { volume: input.volume, sourceNode, outcome, abortedByPerson: outcome === 'Aborted' && abortedByPerson };
     await tellFollowers(run, ended);

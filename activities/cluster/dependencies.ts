@@ -4,12 +4,14 @@ import type { KubeClient } from '../../system/kube/client.ts';
 import type { EventRecorder } from '../../system/kube/events.ts';
 import type { MigrationWorkflows } from './migration-workflows.ts';
 import type { ClusterStores } from './stores.ts';
+import type { SyncTurns } from './turns.ts';
 
 export interface ClusterDependencies {
   readonly kube: KubeClient;
   readonly stores: ClusterStores;
   readonly events: Pick<EventRecorder, 'tell'>;
   readonly workflows: MigrationWorkflows;
+  readonly turns: SyncTurns;
   readonly now: () => Date;
   /** Where the agents' Leases are. */
   readonly namespace: string;

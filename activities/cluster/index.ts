@@ -7,6 +7,7 @@ import { observeNodeEviction, releaseHolds, reportNodeEviction } from './node-ev
 import { reportPhase } from './report-phase.ts';
 import { releaseReservation, reserveTarget } from './reservation.ts';
 import { removeSourceReplica, switchObjects } from './switch-objects.ts';
+import { releaseTurn, requestTurn } from './turns.ts';
 import { observeVolume } from './volume-facts.ts';
 
 export function createClusterActivities(deps: ClusterDependencies): ClusterActivities {
@@ -19,6 +20,8 @@ export function createClusterActivities(deps: ClusterDependencies): ClusterActiv
     releaseReservation: releaseReservation(deps),
     switchObjects: switchObjects(deps),
     removeSourceReplica: removeSourceReplica(deps),
+    requestTurn: requestTurn(deps),
+    releaseTurn: releaseTurn(deps),
     observeNodeEviction: observeNodeEviction(deps),
     startMigration: startMigration(deps),
     findEndedMigrations: findEndedMigrations(deps),

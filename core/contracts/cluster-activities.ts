@@ -2,7 +2,7 @@
  * What the controller does for a migration: everything that is read from or written to Kubernetes. Reads come from the watchers' stores, never
  * from a poll of the API server; what allows a destructive step is read live by the agent.
  */
-import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd } from './migration.ts';
+import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd, TurnLimits, TurnRequest } from './migration.ts';
 import type { Trigger } from './names.ts';
 import type { Phase } from './phases.ts';
 import type { EventReason, Refusal } from './reasons.ts';
@@ -136,6 +136,10 @@ export interface ClusterActivities {
     readonly sizeBytes: number;
     readonly pool: string;
   }): Promise<void>;
+  /** Asks for a turn to sync; the answer is a signal. @returns the limits that are in force. */
+  requestTurn(request: TurnRequest): Promise<TurnLimits>;
+  /** Gives a turn back, or the place in the queue for one. */
+  releaseTurn(request: { readonly volume: string }): Promise<void>;
   /** The source's LocalVolumeReplica goes, and the reservation on the target. */
   removeSourceReplica(request: { readonly ref: MigrationRef; readonly sourceNode: string }): Promise<void>;
 

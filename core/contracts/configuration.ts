@@ -59,6 +59,11 @@ const faultPoints = z
 const objectName = z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'not a name that Kubernetes allows');
 const absolutePath = z.string().startsWith('/', 'not an absolute path');
 
+const count = z
+  .string()
+  .regex(/^[1-9]\d{0,3}$/, 'not a number from 1 to 9999')
+  .transform(Number);
+
 const common = {
   REHOME_NAMESPACE: objectName.default('rehome-system').describe("the namespace of Rehome's pods and Leases, for example rehome-system"),
   TEMPORAL_ADDRESS: z
@@ -83,6 +88,8 @@ const controllerVariables = z.object({
     .default('rehome-controller')
     .describe("the task queue of Rehome's workflows, for example rehome-controller"),
   REHOME_AGENTS: z.literal('own').default('own').describe("own: Rehome's agents look after the nodes' objects"),
+  REHOME_SYNCS_PER_NODE: count.default(2).describe('the number of syncs that a node takes part in at once, for example 2'),
+  REHOME_SYNCS_PER_CLUSTER: count.default(10).describe('the number of syncs that run at once in the cluster, for example 10'),
   REHOME_HASH_CHECK: z
     .enum(['true', 'false'])
     .default('false')
@@ -120,6 +127,7 @@ export function parseControllerConfiguration(environment: Environment) {
     ...commonConfiguration(variables),
     taskQueue: variables.TEMPORAL_TASK_QUEUE,
     agents: variables.REHOME_AGENTS,
+    syncLimits: { perNode: variables.REHOME_SYNCS_PER_NODE, perCluster: variables.REHOME_SYNCS_PER_CLUSTER },
     /** Hash source and target whole at cut-over. */
     hashCheck: variables.REHOME_HASH_CHECK,
     uiUrl: variables.REHOME_UI_URL,

@@ -55,6 +55,20 @@ export interface SyncProgress {
   readonly bytesPerSecond: number;
 }
 
+/** How many syncs may run at once. */
+export interface TurnLimits {
+  /** In which one node takes part, as source or as target. */
+  readonly perNode: number;
+  readonly perCluster: number;
+}
+
+/** A migration wants to sync. */
+export interface TurnRequest {
+  readonly volume: string;
+  readonly source: string;
+  readonly target: string;
+}
+
 export interface MigrateVolumeInput {
   readonly volume: string;
   readonly sourceNode: string;

@@ -64,9 +64,10 @@ export const workflowId = {
   /** The id is the lock: at most one migration of a volume runs. */
   migrateVolume: (volume: string): string => `migrate-${volume}`,
   evictNode: (node: string): string => `evict-node-${node}`,
+  limitSyncs: 'limit-syncs',
 } as const;
 
-export const WorkflowType = { migrateVolume: 'migrateVolume', evictNode: 'evictNode' } as const;
+export const WorkflowType = { migrateVolume: 'migrateVolume', evictNode: 'evictNode', limitSyncs: 'limitSyncs' } as const;
 
 export const CONTROLLER_TASK_QUEUE = 'rehome-controller';
 /** Short, idempotent steps. */
@@ -83,6 +84,12 @@ export const SignalName = {
   lookAgain: 'lookAgain',
   /** To a node's eviction: the node or its volumes changed, look again. */
   nodeChanged: 'nodeChanged',
+  /** From a migration: it wants to sync, a {@link TurnRequest} and the limits. */
+  requestTurn: 'requestTurn',
+  /** From a migration: this volume syncs no more. */
+  releaseTurn: 'releaseTurn',
+  /** To a migration: it may sync to this node. */
+  turnGranted: 'turnGranted',
   /** From people: go on with a parked step. */
   retry: 'retry',
   /** From people: take the volume's move back, if it has not begun to cut over. */

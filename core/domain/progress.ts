@@ -1,6 +1,7 @@
 /** What a person reads in Temporal's Web UI of a migration or a node's eviction: markdown, made from what the workflow knows. */
 import type { NodeEvictionFacts } from '../contracts/cluster-activities.ts';
-import type { MigrationProgress } from '../contracts/migration.ts';
+import type { MigrationProgress, TurnRequest } from '../contracts/migration.ts';
+import type { Turns } from './turns.ts';
 
 export interface MigrationView extends MigrationProgress {
   /** 0 to 100, of the sync or verify that runs. */
@@ -44,6 +45,17 @@ export function describeEviction({ node, facts, held }: EvictionView): string {
   if (rows.length === 0) return `**${node}**: ${standing(facts)}; no volume is left`;
   const table = [['volume', 'target', 'phase', 'done', 'what happens'], ['---', '---', '---', '---', '---'], ...rows];
   return [`**${node}**: ${standing(facts)}`, '', ...table.map((cells) => `| ${cells.join(' | ')} |`)].join('\n');
+}
+
+export function describeTurns({ limits, running, waiting }: Turns): string {
+  const named = (requests: readonly TurnRequest[]) =>
+    requests.map(({ volume, source, target }) => `${volume} (${source} → ${target})`).join(', ') || 'none';
+  return [
+    `at most ${limits.perNode} syncs a node, ${limits.perCluster} in the cluster`,
+    '',
+    `- sync: ${named(running)}`,
+    `- wait: ${named(waiting)}`,
+  ].join('\n');
 }
 
 function standing({ exists, cordoned, disabled }: NodeEvictionFacts): string {

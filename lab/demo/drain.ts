@@ -6,6 +6,7 @@ import * as checks from './checks.ts';
 import { Collector, type Gap } from './collector.ts';
 import { LiveTable } from './live-table.ts';
 import { type Migration, parseMigrations } from './migrations.ts';
+import { ownShareSeconds } from './own-share.ts';
 import { DATA_FILE, deployment, statefulSet, type Workload } from './workloads.ts';
 
 const SOURCE = 'n1';
@@ -17,6 +18,8 @@ const COLLECTOR_PORT = 9099;
 export interface DrainResult {
   readonly checks: readonly checks.Check[];
   readonly migrations: readonly Migration[];
+  /** By volume; undefined where it has not completed. */
+  readonly ownShares: Readonly<Record<string, number | undefined>>;
   /** Longest silence of each writer since the drain began. */
   readonly downtimes: Readonly<Record<string, Gap | undefined>>;
 }
@@ -55,7 +58,12 @@ async function drainAndCheck(lab: Lab, steps: Steps, collector: Collector): Prom
   }
   found.push(checks.checkNoReservations((await lab.kubectl(['get', 'localstoragenodes', '-o', 'json'])).stdout));
   found.push(...migrations.map(checks.checkHashes));
-  return { checks: found, migrations, downtimes };
+  const ownShares: Record<string, number | undefined> = {};
+  for (const { volume, phaseTimes, workflowId } of migrations) {
+    ownShares[volume] = ownShareSeconds(phaseTimes, (await lab.temporal(['workflow', 'show', '-w', workflowId, '-o', 'json'])).stdout);
+    found.push(checks.checkOwnShare(volume, ownShares[volume]));
+  }
+  return { checks: found, migrations, ownShares, downtimes };
 }
 
 async function startWorkloads(lab: Lab, steps: Steps, collector: Collector, workloads: readonly Workload[]): Promise<void> {

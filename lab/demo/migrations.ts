@@ -78,30 +78,3 @@ function row(migration: Migration): string[] {
     migration.message,
   ];
 }
-
-/** Phases whose length is the data's, the pod's or the check's own; the rest of a move is Rehome's own share. */
-const NOT_OWN_SHARE = ['AwaitingDetach', 'Syncing', 'Verifying'] as const;
-const ORDER = [
-  'Pending',
-  'Reserving',
-  'AwaitingDetach',
-  'Preparing',
-  'Syncing',
-  'Verifying',
-  'CuttingOver',
-  'RemovingSource',
-  'Completed',
-] as const;
-
-/** Seconds from the first phase to Completed, less copy, verify and the wait for the pod to go; undefined while it has not completed. */
-export function ownShareSeconds(phaseTimes: Readonly<Record<string, number>>): number | undefined {
-  const entered = ORDER.filter((phase) => phaseTimes[phase] !== undefined);
-  if (entered.at(-1) !== 'Completed') return undefined;
-  let milliseconds = 0;
-  for (const [index, phase] of entered.entries()) {
-    const next = entered[index + 1];
-    if (next === undefined || (NOT_OWN_SHARE as readonly string[]).includes(phase)) continue;
-    milliseconds += phaseTimes[next]! - phaseTimes[phase]!;
-  }
-  return milliseconds / 1000;
-}

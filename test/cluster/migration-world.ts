@@ -77,6 +77,7 @@ export class MigrationWorld {
       kube: controller,
       stores: this.watchers.stores,
       workflows: this.workflows,
+      turns: { limits: { perNode: 2, perCluster: 10 }, ask: async () => undefined, giveBack: async () => undefined },
       events: new EventRecorder({
         client: controller,
         reportingController: 'rehome.io/controller',

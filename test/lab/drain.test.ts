@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { runDrain } from '../../lab/demo/drain.ts';
-import { ownShareSeconds } from '../../lab/demo/migrations.ts';
+import { ownShareSeconds } from '../../lab/demo/own-share.ts';
 import { Steps } from '../../lab/index.ts';
 import { Cluster, eventually, nodeStorage } from './support.ts';
 
@@ -99,5 +99,6 @@ test('an agent stays below 200 MB', async () => {
 
 async function ownShareOf(volume: string): Promise<number> {
   const times = Object.entries((await cluster.migration(volume))!.status!.phaseTimes!);
-  return ownShareSeconds(Object.fromEntries(times.map(([phase, time]) => [phase, Date.parse(time)])))!;
+  const { stdout } = await lab.temporal(['workflow', 'show', '-w', `migrate-${volume}`, '-o', 'json']);
+  return ownShareSeconds(Object.fromEntries(times.map(([phase, time]) => [phase, Date.parse(time)])), stdout)!;
 }

@@ -2,6 +2,7 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { MigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import type { SyncTurns } from '../../activities/cluster/turns.ts';
 import type { ClusterActivities, MigrationRecord, PhaseReport, ReserveRequest } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
 import { isTerminal, type Phase } from '../../core/contracts/phases.ts';
@@ -19,6 +20,8 @@ export const CLUSTER_ACTIVITIES = [
   'releaseReservation',
   'switchObjects',
   'removeSourceReplica',
+  'requestTurn',
+  'releaseTurn',
   'observeNodeEviction',
   'startMigration',
   'findEndedMigrations',
@@ -26,7 +29,7 @@ export const CLUSTER_ACTIVITIES = [
   'reportNodeEviction',
 ] as const satisfies (keyof ClusterActivities)[];
 
-export function createFakeClusterActivities(world: World, workflows: MigrationWorkflows): ClusterActivities {
+export function createFakeClusterActivities(world: World, workflows: MigrationWorkflows, turns: SyncTurns): ClusterActivities {
   const activities: ClusterActivities = {
     async observeVolume({ volume, sourceNode, ref }) {
       const objects = world.volumes.get(volume);
@@ -118,6 +121,15 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
     async removeSourceReplica({ ref, sourceNode }) {
       world.volumes.get(ref.volume)?.replicas.delete(sourceNode);
       await activities.releaseReservation({ ref });
+    },
+
+    async requestTurn(request) {
+      await turns.ask(request);
+      return turns.limits;
+    },
+
+    async releaseTurn({ volume }) {
+      await turns.giveBack(volume);
     },
 
     async observeNodeEviction({ node: name }) {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { WorkflowHandle } from '@temporalio/client';
 import { vi } from 'vitest';
 import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import { createSyncTurns } from '../../activities/cluster/turns.ts';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationEnded } from '../../core/contracts/migration.ts';
 import { controlTaskQueue, syncTaskQueue, WorkflowType, workflowId } from '../../core/contracts/names.ts';
@@ -28,11 +29,13 @@ export class Harness {
   readonly n2 = `n2-${this.id}`;
   readonly n3 = `n3-${this.id}`;
   readonly data = `data-${this.id}`;
+  readonly limiterId = `${workflowId.limitSyncs}-${this.id}`;
 
   constructor(bed: TestBed, ownController: boolean) {
     this.#bed = bed;
     this.taskQueue = ownController ? `controller-${this.id}` : bed.taskQueue;
-    this.activities = createFakeClusterActivities(this.world, createMigrationWorkflows(this.#client, this.taskQueue));
+    const turns = createSyncTurns(this.#client, this.taskQueue, this.world.syncLimits, this.limiterId);
+    this.activities = createFakeClusterActivities(this.world, createMigrationWorkflows(this.#client, this.taskQueue), turns);
   }
 
   get #client() {
@@ -70,7 +73,9 @@ export class Harness {
 
   /** Terminates what is left, so that no test leaves work to the next. */
   async stop(): Promise<void> {
-    const ids = [this.n1, this.n2, this.n3].map(workflowId.evictNode).concat([...this.world.volumes.keys()].map(workflowId.migrateVolume));
+    const ids = [this.n1, this.n2, this.n3]
+      .map(workflowId.evictNode)
+      .concat(this.limiterId, [...this.world.volumes.keys()].map(workflowId.migrateVolume));
     await Promise.all(
       ids.map((id) =>
         this.#client.workflow
@@ -104,6 +109,10 @@ export class Harness {
   async cordon(cordoned = true, node = this.n1): Promise<void> {
     this.world.node(node).cordoned = cordoned;
     await (cordoned ? this.signals.evictNode(node) : this.signals.nodeChanged(node));
+  }
+
+  limiter(): WorkflowHandle {
+    return this.#client.workflow.getHandle(this.limiterId);
   }
 
   eviction(node = this.n1): WorkflowHandle {

@@ -89,6 +89,7 @@ export class World {
   readonly violations: string[] = [];
   readonly faults = new Faults();
   hashCheck = false;
+  syncLimits = { perNode: 2, perCluster: 10 };
 
   addNode(name: string): Node {
     const node: Node = {

@@ -10,6 +10,7 @@ import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
 import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import { createSyncTurns } from '../../activities/cluster/turns.ts';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { ControllerConfiguration } from '../../core/contracts/configuration.ts';
 import { CONTROLLER_LEASE } from '../../core/contracts/names.ts';
@@ -138,6 +139,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers }: Pa
       onError: (error) => logger.warn({ error }, 'an Event could not be told'),
     }),
     workflows: createMigrationWorkflows(client, taskQueue),
+    turns: createSyncTurns(client, taskQueue, configuration.syncLimits),
     now: () => new Date(),
     namespace,
     hashCheck,

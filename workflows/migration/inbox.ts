@@ -1,6 +1,6 @@
 /** What was said to this run. Signals say that something changed or what a person wants, never what to do next. */
 import { CancellationScope, setHandler } from '@temporalio/workflow';
-import { abortSignal, followSignal, lookAgainSignal, retrySignal } from '../messages.ts';
+import { abortSignal, followSignal, lookAgainSignal, retrySignal, turnGrantedSignal } from '../messages.ts';
 
 export interface AbortWish {
   readonly message: string;
@@ -13,6 +13,8 @@ export class Inbox {
   /** Why the migration is to be taken back; the first wish stands. */
   abort: AbortWish | undefined;
   retries = 0;
+  /** The node it may sync to: it is its turn. */
+  turnTo: string | undefined;
   /** Rises with everything that asks for a new look at the world. */
   news = 0;
 
@@ -32,6 +34,9 @@ export class Inbox {
     setHandler(retrySignal, () => {
       this.retries += 1;
       this.news += 1;
+    });
+    setHandler(turnGrantedSignal, (target) => {
+      this.turnTo = target;
     });
     setHandler(abortSignal, () => this.wantAbort({ message: 'a person aborted it', byPerson: true }));
     CancellationScope.current().cancelRequested.catch(() => this.wantAbort({ message: 'a person cancelled it', byPerson: true }));

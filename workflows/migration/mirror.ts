@@ -8,6 +8,7 @@ import { report } from './report.ts';
 import { type MigrationRun, required, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
 import { control, pauseAfterSetback, sync } from './steps.ts';
+import { giveTurnBack } from './turn.ts';
 
 /** Errors of a target with which another node would do. */
 const FAULTS_OF_TARGET: Readonly<Record<string, Refusal>> = { BlockSizeTooLarge: 'BlockSizeTooLarge', LogicalVolumeConflict: 'GivenUp' };
@@ -67,6 +68,7 @@ async function giveUpTarget(run: MigrationRun, mirror: Mirror, refusal: Refusal)
   const ref = requireRef(run);
   run.givenUp[node] = refusal;
   await control(run, node, `remove what was made on ${node}`, (agent) => agent.discardTarget({ mirror }));
+  await giveTurnBack(run);
   await onCluster(`release the room on ${node}`, (cluster) => cluster.releaseReservation({ ref }));
   delete run.target;
   run.pairing = mirror.pairing + 1;

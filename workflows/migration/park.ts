@@ -5,6 +5,7 @@ import { failureOf } from '../failure.ts';
 import { report, show } from './report.ts';
 import type { ActivePhase, MigrationRun } from './run.ts';
 import type { Stage } from './stages.ts';
+import { giveTurnBack } from './turn.ts';
 
 /**
  * Waits for a person's `retry` or, before the point of no return, `abort`; for what is no longer wanted; and, where looking helps, for news. Going on
@@ -18,6 +19,7 @@ export async function park(run: MigrationRun, failure: Failure): Promise<Stage> 
   run.lastFailure = failure;
   run.parkedIn = parkedIn;
   await tell(run, failure, parkedIn);
+  await giveTurnBack(run);
 
   const abortable = !run.pointOfNoReturn && parkedIn !== 'Aborting';
   const abortWanted = () => abortable && inbox.abort !== undefined;

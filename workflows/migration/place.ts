@@ -4,6 +4,7 @@ import { report } from './report.ts';
 import { requireFacts, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
 import { nextLook } from './steps.ts';
+import { giveTurnBack, takeTurn } from './turn.ts';
 
 export const reserve: RunStage = async (run) => {
   const { sourceNode, pool = '', sizeBytes = 0, givenUp } = run;
@@ -22,7 +23,8 @@ export const reserve: RunStage = async (run) => {
 /** Also where the mirror stands already and somebody uses the volume again: their writes go through it. */
 export const awaitDetach: RunStage = async (run) => {
   const { heldBy } = requireFacts(run);
-  if (heldBy.length === 0) return run.verified ? 'CuttingOver' : 'Preparing';
+  if (heldBy.length === 0) return run.verified ? 'CuttingOver' : (await takeTurn(run)) ? 'Preparing' : 'AwaitingDetach';
+  await giveTurnBack(run);
   const { target } = run;
   const entered = run.phase !== 'AwaitingDetach' && target ? { target } : {};
   await report(run, 'AwaitingDetach', `waits for ${heldBy.join(', ')} to let go`, { ...entered, event: 'WaitingForDetach' });

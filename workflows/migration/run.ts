@@ -48,6 +48,8 @@ export interface MigrationRun {
   /** How often something was begun again since the mirror last got further. */
   setbacks: number;
   readonly givenUp: Record<string, Refusal>;
+  /** A turn to sync was asked for, and not given back. */
+  turnWanted: boolean;
 
   /** Set before the first attempt to write it down, never taken back. */
   pointOfNoReturn: boolean;
@@ -72,6 +74,7 @@ export function beginRun(input: MigrateVolumeInput): MigrationRun {
     closed: false,
     setbacks: 0,
     givenUp: {},
+    turnWanted: false,
     pointOfNoReturn: false,
     abortedByPerson: false,
     hashCheck: false,

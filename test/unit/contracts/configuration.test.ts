@@ -36,6 +36,12 @@ describe('a variable that cannot be right is named, with its value and what to s
       () => parseControllerConfiguration({ ...controller, REHOME_HASH_CHECK: 'yes' }),
     ],
     [
+      'a limit that lets nothing through',
+      'REHOME_SYNCS_PER_NODE is "0"',
+      'number of syncs',
+      () => parseControllerConfiguration({ ...controller, REHOME_SYNCS_PER_NODE: '0' }),
+    ],
+    [
       'a log level that pino has not',
       'LOG_LEVEL is "loud"',
       'debug',
@@ -115,6 +121,7 @@ describe('what is not set has its default', () => {
       faults: [],
       taskQueue: 'rehome-controller',
       agents: 'own',
+      syncLimits: { perNode: 2, perCluster: 10 },
       hashCheck: false,
       uiUrl: undefined,
     });

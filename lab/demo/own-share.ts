@@ -1,0 +1,54 @@
+/**
+ * Rehome's own share of a move: what it costs beyond what the data, the pod and the limits on simultaneous syncs cost. Seen from outside: from the
+ * times at which the phases were entered, and from the lengths of the hashes in Temporal's history.
+ */
+
+/** Phases whose length is not Rehome's: the wait for the pod to go and for a turn, the copy, the verify. */
+const NOT_OWN_SHARE: readonly string[] = ['AwaitingDetach', 'Syncing', 'Verifying'];
+const ORDER = [
+  'Pending',
+  'Reserving',
+  'AwaitingDetach',
+  'Preparing',
+  'Syncing',
+  'Verifying',
+  'CuttingOver',
+  'RemovingSource',
+  'Completed',
+] as const;
+
+/**
+ * Seconds from the first phase to Completed, less what is not Rehome's; undefined while it has not completed.
+ * @param phaseTimes first entry into each phase, milliseconds since the epoch. @param history of its workflow, as `temporal workflow show -o json` prints it.
+ */
+export function ownShareSeconds(phaseTimes: Readonly<Record<string, number>>, history: string): number | undefined {
+  const entered = ORDER.filter((phase) => phaseTimes[phase] !== undefined);
+  if (entered.at(-1) !== 'Completed') return undefined;
+  let milliseconds = 0;
+  for (const [index, phase] of entered.entries()) {
+    const next = entered[index + 1];
+    if (next === undefined || NOT_OWN_SHARE.includes(phase)) continue;
+    milliseconds += phaseTimes[next]! - phaseTimes[phase]!;
+  }
+  return milliseconds / 1000 - hashSeconds(history);
+}
+
+interface HistoryEvent {
+  readonly eventId: string;
+  readonly eventTime: string;
+  readonly activityTaskScheduledEventAttributes?: { readonly activityType: { readonly name: string } };
+  readonly activityTaskCompletedEventAttributes?: { readonly scheduledEventId: string };
+}
+
+/** The check that hashes both devices whole takes as long as the data is large, and is an option. */
+function hashSeconds(history: string): number {
+  const { events } = JSON.parse(history) as { readonly events: readonly HistoryEvent[] };
+  const begun = new Map<string, number>();
+  let milliseconds = 0;
+  for (const { eventId, eventTime, ...event } of events) {
+    if (event.activityTaskScheduledEventAttributes?.activityType.name === 'hashVolume') begun.set(eventId, Date.parse(eventTime));
+    const start = begun.get(event.activityTaskCompletedEventAttributes?.scheduledEventId ?? '');
+    if (start !== undefined) milliseconds += Date.parse(eventTime) - start;
+  }
+  return milliseconds / 1000;
+}
