@@ -1,7 +1,7 @@
 /** What the objects say of a volume that is to move: where it is, whether the move is still wanted, and what holds the volume on its source. */
 import type { ClusterActivities, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
 import { agentLease, Label } from '../../core/contracts/names.ts';
-import type { LocalVolume, LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
+import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { isLeaseHeld } from '../../system/kube/lease.ts';
 import { keyOf } from '../../system/kube/resources.ts';
@@ -30,7 +30,7 @@ export const observeVolume =
     const percent = percentOf(migrate);
     return {
       ...(localVolume && { localVolume: describeVolume(stores, localVolume) }),
-      ...(replica && { sourceReplica: describeReplica(replica) }),
+      ...(replica && { sourceReplica: { name: replica.metadata.name } }),
       ...(source && { source }),
       ...(unwanted !== undefined && { unwanted }),
       heldBy: heldBy(stores, volume, sourceNode),
@@ -41,11 +41,15 @@ export const observeVolume =
 
 function describeVolume(stores: ClusterStores, localVolume: LocalVolume): NonNullable<VolumeFacts['localVolume']> {
   const { poolName: pool, requiredCapacityBytes, thin = false, convertible } = localVolume.spec;
-  return { pool, requiredCapacityBytes, thin, convertible, replicaNodes: replicaNodesOf(stores, localVolume) };
-}
-
-function describeReplica({ metadata, spec, status }: LocalVolumeReplica): NonNullable<VolumeFacts['sourceReplica']> {
-  return { name: metadata.name, allocatedCapacityBytes: status?.allocatedCapacityBytes ?? spec.requiredCapacityBytes };
+  const allocatedCapacityBytes = localVolume.status?.allocatedCapacityBytes;
+  return {
+    pool,
+    requiredCapacityBytes,
+    ...(allocatedCapacityBytes !== undefined && { allocatedCapacityBytes }),
+    thin,
+    convertible,
+    replicaNodes: replicaNodesOf(stores, localVolume),
+  };
 }
 
 /** A node that is gone says nothing: what was begun on it goes on. */

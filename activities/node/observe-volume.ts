@@ -19,10 +19,16 @@ export async function observeVolume(
     observeNodeVolume(step, pool, volume),
     listSegments(host, pool),
   ]);
-  if (!volumeGroups.some(({ name }) => name === pool)) return { volumeGroupFound: false };
+  const volumeGroup = volumeGroups.find(({ name }) => name === pool);
+  if (!volumeGroup) return { volumeGroupFound: false };
   const logicalVolume = await describeLogicalVolume(host, found, segments);
   const mirror = describeMirror(found);
-  return { volumeGroupFound: true, ...(logicalVolume && { logicalVolume }), ...(mirror && { mirror }) };
+  return {
+    volumeGroupFound: true,
+    extentSizeBytes: volumeGroup.extentSizeBytes,
+    ...(logicalVolume && { logicalVolume }),
+    ...(mirror && { mirror }),
+  };
 }
 
 async function describeLogicalVolume(

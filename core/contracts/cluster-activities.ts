@@ -21,12 +21,14 @@ export interface VolumeFacts {
   readonly localVolume?: {
     readonly pool: string;
     readonly requiredCapacityBytes: number;
+    /** What was allocated when the volume was made or last expanded; undefined: nobody has said. */
+    readonly allocatedCapacityBytes?: number;
     readonly thin: boolean;
     readonly convertible: boolean;
     readonly replicaNodes: readonly string[];
   };
-  /** allocatedCapacityBytes of the replica on the source node. */
-  readonly sourceReplica?: { readonly name: string; readonly allocatedCapacityBytes: number };
+  /** The replica on the source node. */
+  readonly sourceReplica?: { readonly name: string };
   readonly source?: MirrorEnd;
   /** Why the move is wanted no longer ("uncordoned", "label … disable"); undefined: it is wanted. */
   readonly unwanted?: string;

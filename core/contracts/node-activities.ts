@@ -12,6 +12,8 @@ export type MirrorRole = 'source' | 'target';
 /** What stands on a node for one volume, read from LVM, device mapper and the kernel's DRBD. */
 export interface NodeVolumeFacts {
   readonly volumeGroupFound: boolean;
+  /** Of the volume group: the unit in which its logical volumes are made. */
+  readonly extentSizeBytes?: number;
   readonly logicalVolume?: {
     readonly sizeBytes: number;
     /** The kinds of target in LVM's own description, each once: linear, striped, thin, raid1 … */

@@ -19,6 +19,9 @@ type Objects = Pick<VolumeFacts, 'localVolume' | 'sourceReplica'>;
 /** Kinds of device-mapper target that a mirror may be put beneath; thin ones have a reason of their own. */
 const MOVABLE_SEGMENTS = ['linear', 'striped'];
 
+/** HwameiStor asks LVM for multiples of this (pkg/local-storage/utils/lvm_utils.go), and LVM rounds up to the volume group's own extents. */
+const HWAMEISTOR_EXTENT_BYTES = 4_194_304;
+
 /** What the objects alone show; without a LocalVolume it is not even known which volume group to look into. */
 export function checkObjects({ localVolume, sourceReplica }: Objects, sourceNode: string): BadInput | undefined {
   if (!localVolume)
@@ -56,25 +59,26 @@ export function checkLogicalVolume(
       `migration ${found.cutOverBy} passed its point of no return with this volume, but its LocalVolumeMigrate is gone: its target has the newest data`,
     );
   }
-  return checkSize(found.sizeBytes, objects) ?? checkTable(found);
+  return checkSize(found.sizeBytes, objects, node.extentSizeBytes) ?? checkTable(found);
 }
 
-function checkSize(foundBytes: number, { localVolume, sourceReplica }: Objects): BadInput | undefined {
-  const recordedBytes = sourceReplica?.allocatedCapacityBytes ?? 0;
-  const requiredBytes = localVolume?.requiredCapacityBytes ?? 0;
-  if (foundBytes !== recordedBytes) {
-    return bad(
-      'LogicalVolumeSizeMismatch',
-      `the logical volume has ${foundBytes} bytes, its LocalVolumeReplica says ${recordedBytes}: correct whichever is wrong`,
-    );
-  }
-  if (foundBytes < requiredBytes) {
-    return bad(
-      'LogicalVolumeSizeMismatch',
-      `the logical volume has ${foundBytes} bytes, its LocalVolume requires ${requiredBytes}: correct whichever is wrong`,
-    );
-  }
-  return undefined;
+/**
+ * Judged by the LocalVolume: what the replica says its agent reads from the logical volume itself, and would agree with any size.
+ *
+ * An expansion raises the requirement first and what is allocated last. So an allocation below the requirement is of the past, and the size is then
+ * what HwameiStor and LVM make of the requirement.
+ */
+function checkSize(foundBytes: number, { localVolume }: Objects, extentSizeBytes = 0): BadInput | undefined {
+  const { requiredCapacityBytes = 0, allocatedCapacityBytes = 0 } = localVolume ?? {};
+  const surplusBytes = foundBytes - requiredCapacityBytes;
+  const isRounded = surplusBytes >= 0 && surplusBytes < Math.max(HWAMEISTOR_EXTENT_BYTES, extentSizeBytes);
+  const isUpToDate = allocatedCapacityBytes >= requiredCapacityBytes;
+  if (isUpToDate ? foundBytes === allocatedCapacityBytes : isRounded) return undefined;
+  const says = isUpToDate ? `says ${allocatedCapacityBytes} are allocated` : `requires ${requiredCapacityBytes}`;
+  return bad(
+    'LogicalVolumeSizeMismatch',
+    `the logical volume has ${foundBytes} bytes, its LocalVolume ${says}: correct whichever is wrong`,
+  );
 }
 
 function checkTable({ hasSnapshots, segmentTypes }: NonNullable<NodeVolumeFacts['logicalVolume']>): BadInput | undefined {

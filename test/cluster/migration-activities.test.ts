@@ -174,8 +174,15 @@ describe('observing a volume', () => {
   test('says what the objects say', async () => {
     await world.addVolume('observed', n1);
     expect(await world.activities.observeVolume(move('observed'))).toEqual({
-      localVolume: { pool: 'LocalStorage_PoolHDD', requiredCapacityBytes: 64 * MiB, thin: false, convertible: false, replicaNodes: ['n1'] },
-      sourceReplica: { name: 'observed-abc123', allocatedCapacityBytes: 64 * MiB },
+      localVolume: {
+        pool: 'LocalStorage_PoolHDD',
+        requiredCapacityBytes: 64 * MiB,
+        allocatedCapacityBytes: 64 * MiB,
+        thin: false,
+        convertible: false,
+        replicaNodes: ['n1'],
+      },
+      sourceReplica: { name: 'observed-abc123' },
       source: n1,
       heldBy: [],
       agentAlive: { n1: true },

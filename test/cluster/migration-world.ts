@@ -189,7 +189,12 @@ export class MigrationWorld {
       metadata: { name },
       spec: localVolumeSpec(name, end, sizeBytes, options),
     });
-    const status = { state: 'Ready' as const, replicas: [replica], publishedNode: options.publishedNode ?? '' };
+    const status = {
+      state: 'Ready' as const,
+      allocatedCapacityBytes: sizeBytes,
+      replicas: [replica],
+      publishedNode: options.publishedNode ?? '',
+    };
     const written = await this.client.mergePatch(localVolumes, localVolume.metadata, { status }, { subresource: 'status' });
     await this.seen('localVolumes', written);
     if (claimed) await this.#claim(name, end, sizeBytes, options.nodeAffinity ?? true);

@@ -11,6 +11,12 @@ test('volumes whose objects lie are each reported with the reason, hold up no ot
   for (const name of ['missing', 'resized', 'unknown-pool', 'with-snapshot', 'sound']) await cluster.filledVolume(name, 'n1', '16Mi');
   await n1.exec(['lvremove', '-y', `${POOL}/missing`]);
   await n1.exec(['lvextend', '-L', '+4M', `${POOL}/resized`]);
+  await eventually('an agent that has seen the larger volume', 20, async () => {
+    const replicas = await cluster.list<{ spec: { volumeName: string }; status: { allocatedCapacityBytes: number } }>(
+      'localvolumereplicas',
+    );
+    return replicas.find(({ spec }) => spec.volumeName === 'resized')?.status.allocatedCapacityBytes === 20 * 2 ** 20;
+  });
   await n1.exec(['lvcreate', '-s', '-L', '8M', '-n', 'a-snapshot', `${POOL}/with-snapshot`]);
   await lab.kubectl(['patch', 'localvolume', 'unknown-pool', '--type=merge', '-p', '{"spec":{"poolName":"LocalStorage_PoolNVMe"}}']);
 
@@ -30,10 +36,13 @@ test('volumes whose objects lie are each reported with the reason, hold up no ot
   expect(names.filter(Boolean).sort()).toEqual(['a-snapshot', 'resized', 'unknown-pool', 'with-snapshot']);
   expect((await cluster.evacuated('n1'))?.status).toBe('False');
 
-  // What was wrong is put right by hand; the parked move goes on when it is told to.
+  // What was wrong is put right by hand; the parked moves go on when they are told to.
   await n1.exec(['lvremove', '-y', `${POOL}/a-snapshot`]);
-  await lab.temporal(['workflow', 'signal', '--workflow-id', 'migrate-with-snapshot', '--name', 'retry']);
-  await cluster.reaches('with-snapshot', 'Completed');
+  await lab.kubectl(['patch', 'localvolume', 'resized', '--type=merge', '-p', `{"spec":{"requiredCapacityBytes":${20 * 2 ** 20}}}`]);
+  for (const volume of ['with-snapshot', 'resized']) {
+    await lab.temporal(['workflow', 'signal', '--workflow-id', `migrate-${volume}`, '--name', 'retry']);
+    await cluster.reaches(volume, 'Completed');
+  }
 });
 
 test('a volume without a target waits with the reason of every node, and goes on by itself when one appears', async () => {

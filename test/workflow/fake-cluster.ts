@@ -34,7 +34,6 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
     async observeVolume({ volume, sourceNode, ref }) {
       const objects = world.volumes.get(volume);
       const node = world.node(sourceNode);
-      const allocatedCapacityBytes = objects?.replicas.get(sourceNode);
       const migrate = ref && world.openMigrate(volume);
       const percent = migrate?.percent;
       return {
@@ -47,7 +46,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
             replicaNodes: [...objects.replicas.keys()],
           },
         }),
-        ...(allocatedCapacityBytes !== undefined && { sourceReplica: { name: `${volume}-${sourceNode}`, allocatedCapacityBytes } }),
+        ...(objects?.replicas.has(sourceNode) && { sourceReplica: { name: `${volume}-${sourceNode}` } }),
         source: { node: sourceNode, storageAddress: node.storageAddress },
         ...(unwanted(node) && { unwanted: unwanted(node)! }),
         heldBy: [...(objects?.heldBy ?? [])],

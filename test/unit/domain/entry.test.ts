@@ -6,7 +6,7 @@ import { chooseEntry, isCutOver } from '../../../core/domain/entry.ts';
 
 const facts: VolumeFacts = {
   localVolume: { pool: 'hdd', requiredCapacityBytes: 1, thin: false, convertible: false, replicaNodes: ['n1'] },
-  sourceReplica: { name: 'data-abc123', allocatedCapacityBytes: 1 },
+  sourceReplica: { name: 'data-abc123' },
   heldBy: [],
   agentAlive: {},
 };

@@ -4,8 +4,15 @@ import type { NodeVolumeFacts } from '../../../core/contracts/node-activities.ts
 import { checkLogicalVolume, checkObjects } from '../../../core/domain/source-check.ts';
 
 const MiB = 2 ** 20;
-const localVolume = { pool: 'hdd', requiredCapacityBytes: 10 * MiB, thin: false, convertible: false, replicaNodes: ['n1'] };
-const sourceReplica = { name: 'data-abc123', allocatedCapacityBytes: 12 * MiB };
+const localVolume = {
+  pool: 'hdd',
+  requiredCapacityBytes: 10 * MiB,
+  allocatedCapacityBytes: 12 * MiB,
+  thin: false,
+  convertible: false,
+  replicaNodes: ['n1'],
+};
+const sourceReplica = { name: 'data-abc123' };
 const objects = { localVolume, sourceReplica };
 const logicalVolume = {
   sizeBytes: 12 * MiB,
@@ -18,7 +25,7 @@ const logicalVolume = {
 const source = { sourceNode: 'n1', migrationUid: 'this' };
 
 function node(change: Partial<NonNullable<NodeVolumeFacts['logicalVolume']>> = {}): NodeVolumeFacts {
-  return { volumeGroupFound: true, logicalVolume: { ...logicalVolume, ...change } };
+  return { volumeGroupFound: true, extentSizeBytes: 4 * MiB, logicalVolume: { ...logicalVolume, ...change } };
 }
 
 test('a volume that is what its objects say may move', () => {
@@ -52,7 +59,6 @@ describe('a node that does not have what the objects say', () => {
   test.each<[string, NodeVolumeFacts, string, RegExp]>([
     ['no such volume group', { volumeGroupFound: false }, 'VolumeGroupUnknown', /n1 has no volume group hdd/],
     ['no such logical volume', { volumeGroupFound: true }, 'LogicalVolumeMissing', /hdd on n1/],
-    ['another size than the replica', node({ sizeBytes: 16 * MiB }), 'LogicalVolumeSizeMismatch', /has 16777216 bytes.*says 12582912/],
     ['a snapshot', node({ hasSnapshots: true }), 'SnapshotOnVolume', /remove it/],
     ['a thin volume', node({ segmentTypes: ['thin'] }), 'ThinNotSupported', /thin/],
     ['a table of other kinds', node({ segmentTypes: ['linear', 'raid1'] }), 'TableNotSupported', /raid1/],
@@ -60,17 +66,62 @@ describe('a node that does not have what the objects say', () => {
   ])('%s', (_, found, reason, message) => {
     expect(checkLogicalVolume(objects, found, source)).toMatchObject({ reason, message: expect.stringMatching(message) });
   });
+});
 
-  test('less than the LocalVolume requires', () => {
-    const small = { ...objects, sourceReplica: { ...sourceReplica, allocatedCapacityBytes: 4 * MiB } };
-    expect(checkLogicalVolume(small, node({ sizeBytes: 4 * MiB }), source)).toMatchObject({
-      reason: 'LogicalVolumeSizeMismatch',
-      message: expect.stringMatching(/requires 10485760/),
-    });
+describe('the size of a logical volume', () => {
+  interface Sizes {
+    readonly required: number;
+    readonly allocated?: number;
+    readonly found: number;
+    readonly extent?: number;
+  }
+  const judge = ({ required, allocated, found, extent = 4 }: Sizes) => {
+    const { allocatedCapacityBytes: _, ...rest } = localVolume;
+    const made = {
+      ...rest,
+      requiredCapacityBytes: required * MiB,
+      ...(allocated !== undefined && { allocatedCapacityBytes: allocated * MiB }),
+    };
+    const seen = { ...node({ sizeBytes: found * MiB }), extentSizeBytes: extent * MiB };
+    return checkLogicalVolume({ localVolume: made, sourceReplica }, seen, source);
+  };
+
+  test.each<[string, Sizes]>([
+    ['is what was allocated', { required: 16, allocated: 16, found: 16 }],
+    ['is what was allocated, more than one extent above what is required', { required: 16, allocated: 32, found: 32 }],
+    ['is what is required, where nobody has said what was allocated', { required: 16, found: 16 }],
+    ['is what is required, rounded up to an extent', { required: 17, found: 20 }],
+    ["is what is required, rounded up to the volume group's larger extent", { required: 16, found: 32, extent: 32 }],
+    ['is rounded as HwameiStor rounds, also where extents are smaller', { required: 17, found: 20, extent: 1 }],
+    ['has been expanded, and what was allocated is not written yet', { required: 32, allocated: 16, found: 32 }],
+  ])('%s: it may move', (_, sizes) => {
+    expect(judge(sizes)).toBeUndefined();
+  });
+
+  test.each<[string, Sizes, RegExp]>([
+    ['is one extent larger', { required: 16, allocated: 16, found: 20 }, /has 20971520 bytes.*says 16777216 are allocated/],
+    ['is smaller than what was allocated', { required: 16, allocated: 32, found: 16 }, /says 33554432/],
+    ['is smaller than what is required', { required: 16, found: 12 }, /has 12582912 bytes.*requires 16777216/],
+    ['is one extent larger than what is required', { required: 16, found: 20 }, /requires 16777216/],
+    ['is not expanded yet', { required: 32, allocated: 16, found: 16 }, /requires 33554432/],
+    ['was expanded to another size than is required', { required: 32, allocated: 16, found: 64 }, /requires 33554432/],
+  ])('%s: it stays', (_, sizes, message) => {
+    expect(judge(sizes)).toMatchObject({ reason: 'LogicalVolumeSizeMismatch', message: expect.stringMatching(message) });
+  });
+
+  test('is right where it is the allocation, or where that is of the past the requirement in whole extents, and nowhere else', () => {
+    const extents = fc.integer({ min: 1, max: 16 }).map((count) => count * 4);
+    const sizes = fc.record({ required: fc.integer({ min: 4, max: 64 }), allocated: extents, found: extents });
+    fc.assert(
+      fc.property(sizes, (given) => {
+        const expected = given.allocated >= given.required ? given.allocated : Math.ceil(given.required / 4) * 4;
+        expect(judge(given) === undefined).toBe(given.found === expected);
+      }),
+    );
   });
 });
 
-test('whatever may move is linear or striped, without snapshots, and of exactly the recorded size', () => {
+test('whatever may move is linear or striped, without snapshots, and of exactly the allocated size', () => {
   const types = fc.array(fc.constantFrom('linear', 'striped', 'thin', 'thin-pool', 'raid1', 'cache'), { minLength: 1 });
   const found = fc.record({ sizeBytes: fc.constantFrom(4, 10, 12, 16), segmentTypes: types, hasSnapshots: fc.boolean() });
   fc.assert(
