@@ -16,6 +16,7 @@ import type { ControllerConfiguration } from '../../core/contracts/configuration
 import { CONTROLLER_LEASE } from '../../core/contracts/names.ts';
 import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
 import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
+import { VolumeStatusReconciler } from '../../reconcilers/volume-status.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { EventRecorder } from '../../system/kube/events.ts';
 import { LeaderElection } from '../../system/kube/leader-election.ts';
@@ -160,5 +161,6 @@ function createLeaderTasks({ configuration, logger, kube, client, watchers }: Pa
     new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, findMigration, logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, now, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
+    new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),
   ];
 }
