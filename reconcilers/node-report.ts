@@ -4,8 +4,8 @@
  *   every few seconds, and at once when a replica of this node appears:
  *     look at LVM and DRBD -> pure report -> write what differs from what the watches last saw, as merge patches of /status
  *
- * A look that fails writes nothing: what was last known stays, and the next round follows. Annotations (reservations) and conditions are the
- * controller's; a merge patch leaves them alone.
+ * A look that fails writes nothing: what was last known stays, and the next round follows. A LocalStorageNode's annotations (reservations) and
+ * conditions are the controller's; a merge patch leaves them alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { agentLease } from '../core/contracts/names.ts';
@@ -138,8 +138,8 @@ export class NodeReporter {
   }
 
   async #writeReplica({ metadata, spec, status }: LocalVolumeReplica, facts: StorageFacts): Promise<void> {
-    const { conditions: _, ...written } = status ?? {};
-    const patch = mergePatchBetween(written, reportReplica(facts, spec, status)) as MergePatch<LocalVolumeReplicaStatus> | undefined;
+    const report = reportReplica(facts, spec, status, { now: new Date().toISOString() });
+    const patch = mergePatchBetween(status, report) as MergePatch<LocalVolumeReplicaStatus> | undefined;
     if (!patch) return;
     const { client } = this.#options;
     await client.mergePatch(localVolumeReplicas, { name: metadata.name }, { status: patch }, { subresource: 'status' }).catch((error) => {

@@ -4,6 +4,7 @@
  */
 import { Tag } from '../contracts/names.ts';
 import type {
+  Condition,
   LocalStorageNodeStatus,
   LocalVolumeReplica,
   LocalVolumeReplicaStatus,
@@ -64,8 +65,12 @@ const POOL_PREFIX = 'LocalStorage_Pool';
 const THIN_POOL = 'LocalStorage_ThinPool';
 /** HwameiStor's LVMVolumeMaxCount. */
 const MAXIMUM_VOLUMES = 1000;
-/** From here HwameiStor calls a thin pool's data or metadata usage pretty high. */
+/** From here HwameiStor calls the usage of a thin pool's data, metadata or promised space pretty high. */
 const THIN_POOL_WARNING_PERCENT = 80;
+/** As HwameiStor: no more is promised than is there, unless a ThinPoolClaim says so. */
+const DEFAULT_OVER_PROVISION_RATIO = '1.0';
+/** HwameiStor's VolumeReplicaConditionCheck. */
+const READY_CONDITION = 'Ready';
 
 /**
  * The status of the node's LocalStorageNode, but for its conditions, which are the controller's.
@@ -80,12 +85,17 @@ export function reportStorageNode(
 ): Pick<LocalStorageNodeStatus, 'state' | 'pools'> {
   const reported = facts.volumeGroups
     .filter(({ name }) => pools?.includes(name) ?? name.startsWith(POOL_PREFIX))
-    .map((group) => [group.name, reportPool(group, facts, previous?.pools?.[group.name], now)] as const);
+    .map((group) => [group.name, reportPool(group, facts, previous, now)] as const);
   // Maintain is a person's word. Offline was said while this agent was silent.
   return { state: previous?.state === 'Maintain' ? 'Maintain' : 'Ready', pools: Object.fromEntries(reported) };
 }
 
-function reportPool(group: StorageFacts['volumeGroups'][number], facts: StorageFacts, previous: Pool | undefined, now: string): Pool {
+function reportPool(
+  group: StorageFacts['volumeGroups'][number],
+  facts: StorageFacts,
+  previous: LocalStorageNodeStatus | undefined,
+  now: string,
+): Pool {
   const logicalVolumes = facts.logicalVolumes.filter(({ volumeGroup }) => volumeGroup === group.name);
   const volumes = logicalVolumes.filter((volume) => !isArriving(volume) && !isMetadataVolume(volume)).map(({ name }) => name);
   const arriving = arrivingVolumes(logicalVolumes);
@@ -105,7 +115,7 @@ function reportPool(group: StorageFacts['volumeGroups'][number], facts: StorageF
     disks: reportDisks(group.name, facts.physicalVolumes),
     volumes: volumes.toSorted(),
     ...(arriving.length > 0 && { arriving }),
-    ...(thinPool && { thinPool: reportThinPool(thinPool, logicalVolumes, previous?.thinPool, now) }),
+    ...(thinPool && { thinPool: reportThinPool(thinPool, logicalVolumes, previous, now) }),
   };
 }
 
@@ -152,17 +162,21 @@ function tagValue({ tags }: LogicalVolumeFacts, key: string): string | undefined
 function reportThinPool(
   pool: ThinPoolFacts,
   logicalVolumes: readonly LogicalVolumeFacts[],
-  previous: ThinPool | undefined,
+  previous: LocalStorageNodeStatus | undefined,
   now: string,
 ): ThinPool {
   const thinVolumes = logicalVolumes.filter(({ thinPool }) => thinPool === pool.name);
   const provisioned = thinVolumes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const high = [
-    ...(pool.dataPercent >= THIN_POOL_WARNING_PERCENT ? ['data'] : []),
-    ...(pool.metadataPercent >= THIN_POOL_WARNING_PERCENT ? ['metadata'] : []),
-  ];
+  const overProvisionRatio = overProvisionRatioOf(previous, pool.volumeGroup);
+  const usedPercent = {
+    data: pool.dataPercent,
+    metadata: pool.metadataPercent,
+    'promised space': (provisioned / pool.sizeBytes / Number(overProvisionRatio)) * 100,
+  };
+  const high = Object.entries(usedPercent).flatMap(([what, percent]) => (percent >= THIN_POOL_WARNING_PERCENT ? [what] : []));
   const reason = high.length > 0 ? 'PoolStateWarning' : 'PoolStateNormal';
-  const since = previous?.state?.reason === reason ? previous.state.lastTransitionTime : undefined;
+  const state = previous?.pools?.[pool.volumeGroup]?.thinPool?.state;
+  const since = state?.reason === reason ? state.lastTransitionTime : undefined;
   return {
     name: pool.name,
     size: pool.sizeBytes,
@@ -171,6 +185,7 @@ function reportThinPool(
     dataPercent: pool.dataPercent.toFixed(2),
     totalProvisionedSize: provisioned,
     currentProvisionRatio: (provisioned / pool.sizeBytes).toFixed(2),
+    overProvisionRatio,
     thinVolumes: thinVolumes.map(({ name }) => name).toSorted(),
     state: {
       type: 'PoolState',
@@ -178,15 +193,21 @@ function reportThinPool(
       reason,
       message:
         high.length > 0
-          ? `${high.join(' and ')} usage is at ${THIN_POOL_WARNING_PERCENT} % or more: extend it`
+          ? `usage of ${high.join(' and ')} is at ${THIN_POOL_WARNING_PERCENT} % or more: extend the thin pool`
           : 'the thin pool is healthy',
       lastTransitionTime: since ?? now,
     },
   };
 }
 
+/** HwameiStor writes a record for every ThinPoolClaim that made or extended the pool; the latest that names a ratio holds. */
+function overProvisionRatioOf(previous: LocalStorageNodeStatus | undefined, volumeGroup: string): string {
+  const ratios = (previous?.thinPoolExtendRecords?.[volumeGroup] ?? []).map(({ description }) => description?.overProvisionRatio);
+  return ratios.findLast((ratio) => ratio !== undefined) ?? DEFAULT_OVER_PROVISION_RATIO;
+}
+
 /**
- * The status of one replica, but for its conditions.
+ * The status of one replica. Of its conditions `Ready` is written, which says why it is not; others stay.
  *
  *   its logical volume is not there, inactive, on a disk that is gone, or half a copy -> NotReady
  *   a replicated one whose DRBD is down (it was up before) or not UpToDate            -> NotReady, with haState
@@ -198,34 +219,60 @@ export function reportReplica(
   facts: StorageFacts,
   { volumeName, poolName }: Pick<LocalVolumeReplica['spec'], 'volumeName' | 'poolName'>,
   previous: LocalVolumeReplicaStatus | undefined,
-): Omit<LocalVolumeReplicaStatus, 'conditions'> {
+  { now }: Pick<NodeReportOptions, 'now'>,
+): LocalVolumeReplicaStatus {
   const volume = facts.logicalVolumes.find(({ volumeGroup, name }) => volumeGroup === poolName && name === volumeName);
-  if (!volume) return { state: 'NotReady', synced: false, inuse: false };
+  if (!volume) {
+    const missing = { reason: 'LogicalVolumeMissing', message: `there is no logical volume ${poolName}/${volumeName}` };
+    return { state: 'NotReady', synced: false, inuse: false, conditions: withReady(missing, previous, now) };
+  }
 
   const resource = facts.replicatedVolumes.find((candidate) => candidate.resource === volumeName);
   const replicatedPath = `/dev/${poolName}-HA/${volumeName}`;
-  // HwameiStor's provisioner gives plain replicas a haState too: only the device tells.
+  // Only the device tells: HwameiStor leaves a haState where it makes a replicated volume a plain one.
   const wasReplicated = previous?.devPath === replicatedPath;
   const haState = resource
     ? haStateOf(resource.disk)
     : wasReplicated
       ? ({ state: 'Down', reason: 'DRBD has no such resource' } as const)
       : undefined;
-  const missing = new Set(facts.physicalVolumes.filter((physicalVolume) => physicalVolume.missing).map(({ device }) => device));
-  const healthy = volume.active && !volume.devices.some((device) => missing.has(device));
   const synced = !isArriving(volume) && (haState === undefined || haState.state === 'Consistent');
+  const wrong = whyNotReady(facts, volume, haState);
   const storagePath = `/dev/${poolName}/${volumeName}`;
   return {
     storagePath,
     devPath: haState ? replicatedPath : storagePath,
     disks: [...new Set(volume.devices)].toSorted(),
     allocatedCapacityBytes: volume.sizeBytes,
-    state: healthy && synced ? 'Ready' : 'NotReady',
+    state: wrong ? 'NotReady' : 'Ready',
     synced,
     ...(haState && { haState }),
     // DRBD itself holds a replicated volume open.
     inuse: resource ? resource.role === 'Primary' : volume.open,
+    conditions: withReady(wrong, previous, now),
   };
+}
+
+type Wrong = Required<Pick<Condition, 'reason' | 'message'>>;
+
+function whyNotReady(facts: StorageFacts, volume: LogicalVolumeFacts, haState: LocalVolumeReplicaStatus['haState']): Wrong | undefined {
+  const missing = facts.physicalVolumes.filter((physicalVolume) => physicalVolume.missing).map(({ device }) => device);
+  if (isArriving(volume)) return { reason: 'Arriving', message: 'a migration is still copying it to this node' };
+  if (volume.devices.some((device) => missing.includes(device)))
+    return { reason: 'DiskMissing', message: 'a disk that the logical volume lies on is missing' };
+  if (!volume.active) return { reason: 'Inactive', message: 'the logical volume is not active' };
+  if (haState && haState.state !== 'Consistent') return { reason: haState.state, message: haState.reason ?? '' };
+  return undefined;
+}
+
+/** `lastTransitionTime` moves with the status only. */
+function withReady(wrong: Wrong | undefined, previous: LocalVolumeReplicaStatus | undefined, now: string): Condition[] {
+  const status = wrong ? 'False' : 'True';
+  const standing = previous?.conditions?.find(({ type }) => type === READY_CONDITION);
+  const since = standing?.status === status ? standing.lastTransitionTime : undefined;
+  const { reason, message } = wrong ?? { reason: READY_CONDITION, message: 'the logical volume is there, active and whole' };
+  const others = (previous?.conditions ?? []).filter(({ type }) => type !== READY_CONDITION);
+  return [...others, { type: READY_CONDITION, status, reason, message, lastTransitionTime: since ?? now }];
 }
 
 function haStateOf(disk: string): NonNullable<LocalVolumeReplicaStatus['haState']> {

@@ -159,6 +159,7 @@ test("a replica of this node is reported as soon as it appears, another node's n
     state: 'Ready',
     synced: true,
     inuse: false,
+    conditions: [expect.objectContaining({ type: 'Ready', status: 'True', reason: 'Ready' })],
   });
   expect(await status(`other-${node}`)).toBeUndefined();
 });
@@ -170,7 +171,9 @@ test('a replica whose logical volume went away has no device any more', async ()
   const status = async () => (await admin.get(localVolumeReplicas, { name: `gone-${node}` })).status;
   await vi.waitFor(async () => expect((await status())?.state).toBe('Ready'), { timeout: 10_000 });
   storage = async () => facts();
-  await vi.waitFor(async () => expect(await status()).toEqual({ state: 'NotReady', synced: false, inuse: false }), { timeout: 10_000 });
+  const conditions = [expect.objectContaining({ type: 'Ready', status: 'False', reason: 'LogicalVolumeMissing' })];
+  const gone = { state: 'NotReady', synced: false, inuse: false, conditions };
+  await vi.waitFor(async () => expect(await status()).toEqual(gone), { timeout: 10_000 });
 });
 
 test('a look that fails is told, changes nothing, and is followed by the next', async () => {

@@ -30,6 +30,11 @@ export const thinPoolSchema = z.object({
 });
 export type ThinPool = z.infer<typeof thinPoolSchema>;
 
+/** HwameiStor's record of a ThinPoolClaim that made or extended a thin pool. */
+const thinPoolExtendRecordSchema = z.looseObject({
+  description: z.looseObject({ overProvisionRatio: decimalSchema.exactOptional() }).exactOptional(),
+});
+
 export const poolDiskSchema = z.object({
   devPath: z.string(),
   type: z.enum(POOL_CLASSES).exactOptional(),
@@ -75,7 +80,10 @@ export const localStorageNodeSchema = objectSchema(
     pools: z.record(z.string(), poolSchema).exactOptional().describe('By name.'),
     conditions: conditionsSchema.exactOptional(),
     poolExtendRecords: z.record(z.string(), z.unknown()).exactOptional().describe("HwameiStor's; kept, not written."),
-    thinPoolExtendRecords: z.record(z.string(), z.unknown()).exactOptional().describe("HwameiStor's; kept, not written."),
+    thinPoolExtendRecords: z
+      .record(z.string(), z.array(thinPoolExtendRecordSchema))
+      .exactOptional()
+      .describe("HwameiStor's, by pool; kept, not written."),
   }),
 );
 export type LocalStorageNode = z.infer<typeof localStorageNodeSchema>;

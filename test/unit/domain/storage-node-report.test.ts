@@ -1,8 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { LocalVolumeReplicaStatus } from '../../../core/contracts/objects/index.ts';
+import type { LocalStorageNodeStatus, LocalVolumeReplicaStatus } from '../../../core/contracts/objects/index.ts';
 import { mergePatchBetween } from '../../../core/domain/merge-patch.ts';
-import { type LogicalVolumeFacts, reportReplica, reportStorageNode, type StorageFacts } from '../../../core/domain/storage-node-report.ts';
+import {
+  type LogicalVolumeFacts,
+  reportReplica as reportReplicaAt,
+  reportStorageNode,
+  type StorageFacts,
+} from '../../../core/domain/storage-node-report.ts';
 
 const MiB = 2 ** 20;
 const POOL = 'LocalStorage_PoolHDD';
@@ -28,6 +33,9 @@ const facts = (change: Partial<StorageFacts> = {}): StorageFacts => ({
   replicatedVolumes: [],
   ...change,
 });
+
+const reportReplica = (storage: StorageFacts, spec: { volumeName: string; poolName: string }, previous?: LocalVolumeReplicaStatus) =>
+  reportReplicaAt(storage, spec, previous, { now: NOW });
 
 const poolOf = (storage: StorageFacts) => reportStorageNode(storage, undefined, { now: NOW }).pools?.[POOL];
 
@@ -121,19 +129,50 @@ describe('a thin pool', () => {
   const thin = (dataPercent: number): StorageFacts =>
     facts({
       thinPools: [{ ...thinPool, dataPercent, metadataPercent: 10.94 }],
-      logicalVolumes: [logicalVolume('t', { thinPool: 'LocalStorage_ThinPool', sizeBytes: 128 * MiB, devices: [] })],
+      logicalVolumes: [logicalVolume('t', { thinPool: 'LocalStorage_ThinPool', sizeBytes: 48 * MiB, devices: [] })],
     });
+  const claimed = (...ratios: (string | undefined)[]): LocalStorageNodeStatus => ({
+    thinPoolExtendRecords: {
+      [POOL]: ratios.map((overProvisionRatio) => ({ description: overProvisionRatio === undefined ? {} : { overProvisionRatio } })),
+    },
+  });
+  const reportedBeside = (previous: LocalStorageNodeStatus | undefined) =>
+    reportStorageNode(thin(14.5), previous, { now: NOW }).pools?.[POOL]?.thinPool;
 
   test('says how full it is and what lives in it', () => {
-    expect(poolOf(thin(14.5))?.thinPool).toMatchObject({
+    expect(poolOf(thin(14.5))?.thinPool).toEqual({
       name: 'LocalStorage_ThinPool',
+      size: 64 * MiB,
+      metadataSize: 4 * MiB,
       dataPercent: '14.50',
       metadataPercent: '10.94',
-      totalProvisionedSize: 128 * MiB,
-      currentProvisionRatio: '2.00',
+      totalProvisionedSize: 48 * MiB,
+      currentProvisionRatio: '0.75',
+      overProvisionRatio: '1.0',
       thinVolumes: ['t'],
-      state: { type: 'PoolState', reason: 'PoolStateNormal', lastTransitionTime: NOW },
+      state: {
+        type: 'PoolState',
+        status: 'True',
+        reason: 'PoolStateNormal',
+        message: 'the thin pool is healthy',
+        lastTransitionTime: NOW,
+      },
     });
+  });
+
+  test.each([
+    ['the latest claim that names one', claimed('3.0', '1.5', undefined), '1.5'],
+    ['1.0 where no claim names one', claimed(undefined), '1.0'],
+  ])('may be overprovisioned by the ratio of %s', (_, previous, ratio) => {
+    expect(reportedBeside(previous)?.overProvisionRatio).toBe(ratio);
+  });
+
+  test('warns of promised space by what may be promised', () => {
+    expect(reportedBeside(claimed('0.9'))?.state).toMatchObject({
+      reason: 'PoolStateWarning',
+      message: expect.stringContaining('promised space'),
+    });
+    expect(reportedBeside(claimed('1.5'))?.state).toMatchObject({ reason: 'PoolStateNormal' });
   });
 
   test('warns from 80 % on, and keeps the time since when', () => {
@@ -190,12 +229,12 @@ describe('a replica', () => {
       { ...ready, devPath: `/dev/${POOL}/data` },
     ],
   ])('%s', (_, change, expected) => {
-    expect(reportReplica(facts(change), spec, undefined)).toMatchObject(expected);
+    expect(reportReplica(facts(change), spec)).toMatchObject(expected);
   });
 
   test('says its device, its size and each of its disks once', () => {
     const logicalVolumes = [logicalVolume('data', { devices: ['/dev/sdb', '/dev/sda', '/dev/sdb'] })];
-    expect(reportReplica(facts({ logicalVolumes }), spec, undefined)).toMatchObject({
+    expect(reportReplica(facts({ logicalVolumes }), spec)).toMatchObject({
       storagePath: `/dev/${POOL}/data`,
       devPath: `/dev/${POOL}/data`,
       disks: ['/dev/sda', '/dev/sdb'],
@@ -207,7 +246,35 @@ describe('a replica', () => {
     ['whose logical volume is not there', []],
     ['whose logical volume lies in another pool', [logicalVolume('data', { volumeGroup: 'LocalStorage_PoolSSD' })]],
   ])('%s has no device, and is not ready', (_, logicalVolumes) => {
-    expect(reportReplica(facts({ logicalVolumes }), spec, undefined)).toEqual({ state: 'NotReady', synced: false, inuse: false });
+    const { conditions, ...status } = reportReplica(facts({ logicalVolumes }), spec);
+    expect(status).toEqual({ state: 'NotReady', synced: false, inuse: false });
+    expect(conditions).toMatchObject([{ type: 'Ready', status: 'False', reason: 'LogicalVolumeMissing' }]);
+  });
+
+  test.each<[string, Partial<StorageFacts>, string]>([
+    ['there and whole', { logicalVolumes: [logicalVolume('data')] }, 'Ready'],
+    ['without a device', { logicalVolumes: [logicalVolume('data', { active: false })] }, 'Inactive'],
+    ['on a disk that is gone', { logicalVolumes: [logicalVolume('data', lost)], physicalVolumes: broken }, 'DiskMissing'],
+    ['in the midst of its sync', { logicalVolumes: [logicalVolume('data', { tags: ['rehome.io/migration=7'] })] }, 'Arriving'],
+    [
+      "in the midst of DRBD's resync",
+      { logicalVolumes: [logicalVolume('data')], replicatedVolumes: [{ resource: 'data', role: 'Secondary', disk: 'Inconsistent' }] },
+      'Inconsistent',
+    ],
+  ])('%s says so in its condition', (_, change, reason) => {
+    const { state, conditions } = reportReplica(facts(change), spec);
+    expect(conditions).toMatchObject([{ type: 'Ready', status: state === 'Ready' ? 'True' : 'False', reason, lastTransitionTime: NOW }]);
+  });
+
+  test("keeps others' conditions, and the time since when it is Ready", () => {
+    const since = '2026-04-30T00:00:00Z';
+    const created = { type: 'Create', status: 'True', reason: 'Create' } as const;
+    const conditions = [{ type: 'Ready', status: 'True', reason: 'Ready', lastTransitionTime: since } as const, created];
+    const previous: LocalVolumeReplicaStatus = { synced: true, inuse: false, conditions };
+    const ready = reportReplica(facts({ logicalVolumes: [logicalVolume('data')] }), spec, previous);
+    expect(ready.conditions).toMatchObject([created, { type: 'Ready', lastTransitionTime: since }]);
+    const gone = reportReplica(facts(), spec, previous);
+    expect(gone.conditions).toMatchObject([created, { type: 'Ready', status: 'False', lastTransitionTime: NOW }]);
   });
 
   test('kept by DRBD before, and no longer in the kernel, is down', () => {
@@ -253,11 +320,15 @@ describe('whatever stands on a node', () => {
   });
 
   test('an unchanged node is not written again, whatever order LVM lists it in', () => {
+    const later = { now: '2027-01-01T00:00:00Z' };
     fc.assert(
       fc.property(storage, (node) => {
         const first = reportStorageNode(node, undefined, { now: NOW });
         const reversed = { ...node, logicalVolumes: node.logicalVolumes.toReversed() };
-        expect(mergePatchBetween(first, reportStorageNode(reversed, first, { now: '2027-01-01T00:00:00Z' }))).toBeUndefined();
+        expect(mergePatchBetween(first, reportStorageNode(reversed, first, later))).toBeUndefined();
+        const spec = { volumeName: 'a', poolName: POOL };
+        const replica = reportReplica(node, spec);
+        expect(mergePatchBetween(replica, reportReplicaAt(reversed, spec, replica, later))).toBeUndefined();
       }),
     );
   });
