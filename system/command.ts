@@ -4,6 +4,9 @@
  * Arguments travel as a list and never through a shell, so that no name of an object can become syntax. Programs run in the C locale, because
  * parsers and error classification read what they print. Every run has a limit: LVM waits for locks, DRBD for peers, device mapper for I/O.
  * stdout and stderr stay apart: LVM's warnings about a mirrored volume would otherwise land inside its JSON.
+ *
+ * Each program has a process group of its own, and at its limit the whole group is killed: what a script had started would otherwise go on, and
+ * finish what nobody waits for any more.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -68,6 +71,8 @@ export const run: Run = async (program, args, options = {}) => {
   const child = spawn(program, args, {
     env: { ...process.env, LC_ALL: 'C' },
     stdio: ['ignore', 'pipe', 'pipe', ...(options.inheritedDescriptors ?? [])],
+    // A process group of its own.
+    detached: true,
   });
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
@@ -86,7 +91,7 @@ async function ended(child: ChildProcess, timeoutSeconds: number): Promise<Endin
   let grace: NodeJS.Timeout | undefined;
   const limit = setTimeout(() => {
     timedOut = true;
-    child.kill('SIGKILL');
+    killGroup(child);
     grace = setTimeout(() => abandoned.abort(), KILL_GRACE_MILLISECONDS);
   }, timeoutSeconds * 1000);
   try {
@@ -102,6 +107,17 @@ async function ended(child: ChildProcess, timeoutSeconds: number): Promise<Endin
   } finally {
     clearTimeout(limit);
     clearTimeout(grace);
+  }
+}
+
+/** The program, and what it has started that has not left its process group. */
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    // Nothing is left of it but somebody who holds its output open.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

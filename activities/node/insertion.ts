@@ -1,6 +1,7 @@
 /** The table swap that puts a mirror beneath a volume, or takes it out again, while whoever has the volume open keeps it. */
 import type { WriteCounters } from '../../core/contracts/migration.ts';
 import { parseBlockStatistics, statisticsPath } from '../../system/block-device.ts';
+import { CommandError } from '../../system/command.ts';
 import { clearInactiveTable, loadTable, resume, swapTable } from '../../system/device-mapper/change-device.ts';
 import { type MappedDevice, sectorsOf, type TableLine } from '../../system/device-mapper/devices.ts';
 import { mirrorDeviceNumber } from '../../system/drbd/mirror-driver.ts';
@@ -8,13 +9,23 @@ import { failure } from './failure.ts';
 import { leadsThroughMirror, lookAround, type MirrorStep, type NodeVolume } from './mirror-step.ts';
 import type { WriteBase } from './mirror-tags.ts';
 
-/** Undoes a swap that was broken off: the loaded table goes, and I/O passes again through the table from before. */
+/** A device that is suspended anew each time it is resumed is in somebody else's hands. */
+const SETTLE_ATTEMPTS = 5;
+
+/**
+ * Undoes a swap that was broken off: the loaded table goes, and I/O passes again through the table from before. @returns what stands when a look has
+ * shown that it does. @throws MirrorNotReady
+ */
 export async function settleDevice(step: MirrorStep, found: NodeVolume): Promise<NodeVolume> {
-  const { device } = found;
-  if (!device || !(device.suspended || device.inactiveTable)) return found;
-  await clearInactiveTable(step.host, device.name);
-  if (device.suspended) await resume(step.host, device.name);
-  return lookAround(step);
+  let settled = found;
+  for (let attempts = 0; ; attempts += 1) {
+    const { device } = settled;
+    if (!device || !(device.suspended || device.inactiveTable)) return settled;
+    if (attempts === SETTLE_ATTEMPTS) throw failure('MirrorNotReady', `${device.name} does not stay resumed: somebody else suspends it`);
+    await clearInactiveTable(step.host, device.name);
+    if (device.suspended) await resume(step.host, device.name);
+    settled = await lookAround(step);
+  }
 }
 
 /**
@@ -44,7 +55,20 @@ async function swapOrSettle(step: MirrorStep, device: MappedDevice, paths: reado
     return await swapTable(step.host, device.name, paths);
   } catch (error) {
     await settleDevice(step, await lookAround(step));
+    if (error instanceof CommandError && error.timedOut) await settleLate(step);
     throw error;
+  }
+}
+
+const LATE_LOOKS = 6;
+const LATE_LOOK_MILLISECONDS = 500;
+
+/** A program that was killed at its limit may still end its work in the kernel, and what it suspends then nobody else would resume. */
+async function settleLate(step: MirrorStep): Promise<void> {
+  const attempt = step.deps.attempt();
+  for (let look = 1; look <= LATE_LOOKS; look += 1) {
+    await attempt.sleep(LATE_LOOK_MILLISECONDS);
+    await settleDevice(step, await lookAround(step));
   }
 }
 

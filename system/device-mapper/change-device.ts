@@ -25,15 +25,19 @@ export async function clearInactiveTable(host: Host, name: string): Promise<void
 
 /**
  * Suspended and resumed by one child process, which finishes its work also when this process is killed meanwhile: a device left suspended would
- * hold every write of the application.
+ * hold every write of the application. At its limit it is killed with the `dmsetup` it runs, and the kernel gives an unfinished suspend up.
  */
 const SWAP_SCRIPT = 'dmsetup suspend --nolockfs "$0" || exit; [ $# = 0 ] || cat "$@"; dmsetup resume "$0"';
 
+/** For a suspend to wait until all I/O under way has ended, while new I/O waits for it: a mirror gives a dead peer up within 3 s. */
+const SWAP_SECONDS = 15;
+
 /**
- * Makes the loaded table live. @param paths files in /sys to read while no I/O passes. @returns what stood in them, one after the other.
+ * Makes the loaded table live. @param paths files in /sys to read while no I/O passes. @returns what stood in them, one after the other. Where it fails the
+ * device may be suspended: whoever called looks, and resumes it.
  */
 export async function swapTable(host: Host, name: string, paths: readonly string[] = []): Promise<string> {
-  return (await host.run('sh', ['-c', SWAP_SCRIPT, name, ...paths])).stdout;
+  return (await host.run('sh', ['-c', SWAP_SCRIPT, name, ...paths], { timeoutSeconds: SWAP_SECONDS })).stdout;
 }
 
 /** Lets I/O pass again on a device that was left suspended, through the table it had: a loaded one must have been cleared. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -39,8 +39,24 @@ describe('running a program', () => {
     expect(error).toMatchObject({ exitCode: null, timedOut: true });
   });
 
-  test('does not wait for a grandchild that keeps the output open', async () => {
-    const error = await failureOf(run('sh', ['-c', 'sleep 3 & wait'], { timeoutSeconds: 0.1 }));
+  test('stops with a script what the script has started', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'command-'));
+    try {
+      const pidFile = join(directory, 'pid');
+      await failureOf(run('sh', ['-c', 'sleep 30 >/dev/null 2>&1 & echo $! >"$0"; wait', pidFile], { timeoutSeconds: 1 }));
+      const pid = readFileSync(pidFile, 'utf8').trim();
+      // Gone, or dead and not yet taken away by whoever inherited it.
+      await expect.poll(() => !existsSync(`/proc/${pid}`) || / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))).toBe(true);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  test.each([
+    ['which goes on', 'setsid sleep 3 & wait'],
+    ['which has ended', 'setsid sleep 3 &'],
+  ])('does not wait for what left a program, %s, and keeps the output open', async (_, script) => {
+    const error = await failureOf(run('sh', ['-c', script], { timeoutSeconds: 0.1 }));
     expect(error.timedOut).toBe(true);
   });
 

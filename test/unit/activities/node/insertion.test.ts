@@ -1,0 +1,57 @@
+import { describe, expect, test } from 'vitest';
+import { createNodeActivities, type NodeDependencies } from '../../../../activities/node/index.ts';
+import { CommandError, type Run } from '../../../../system/command.ts';
+import { type FakeCluster, mirror } from './fake-cluster.ts';
+import { copy, newCluster, typeOf } from './scenario.ts';
+
+const DEVICE = 'LocalStorage_PoolHDD-data';
+
+/** The source's agent, whose table swap is killed at its limit; `afterwards` plays what happens at each later wait. */
+function withSwapKilled(cluster: FakeCluster, afterwards: (wait: number) => void): NodeDependencies {
+  const { host, attempt, ...rest } = cluster.dependencies(cluster.n1);
+  const run: Run = async (program, args, options) => {
+    if (program !== 'sh') return host.run(program, args, options);
+    killed = true;
+    throw new CommandError({ program, args, stderr: '', ending: { exitCode: null, timedOut: true, what: 'stopped after 15 s' } });
+  };
+  let killed = false;
+  let waits = 0;
+  const sleep = async (milliseconds: number) => {
+    await attempt().sleep(milliseconds);
+    waits += killed ? 1 : 0;
+    if (killed) afterwards(waits);
+  };
+  return { ...rest, host: { ...host, run }, attempt: () => ({ ...attempt(), sleep }) };
+}
+
+async function insert(cluster: FakeCluster, dependencies: NodeDependencies): Promise<void> {
+  cluster.enter('Preparing');
+  const [n1, n2] = [createNodeActivities(dependencies), cluster.agent(cluster.n2)];
+  const sourceEndpoint = await n1.allocateEndpoint({ mirror, role: 'source' });
+  await n2.allocateEndpoint({ mirror, role: 'target' });
+  const targetEndpoint = await n2.ensureTargetMirror({ mirror, sourceEndpoint });
+  await n1.ensureSourceMirror({ mirror, targetEndpoint });
+}
+
+describe('a table swap that takes too long', () => {
+  test.each([1, 3])('does not leave the volume suspended, also where the suspend ends when it was killed (look %i)', async (late) => {
+    const cluster = newCluster();
+    const device = cluster.n1.devices.get(DEVICE)!;
+    const table = device.table;
+    const dependencies = withSwapKilled(cluster, (wait) => {
+      if (wait === late) device.suspended = true;
+    });
+    await expect(insert(cluster, dependencies)).rejects.toThrow('stopped after 15 s');
+    expect(device).toMatchObject({ suspended: false, loaded: undefined, table });
+    await copy(cluster);
+  });
+
+  test('is no wait without end where somebody suspends the volume again and again', async () => {
+    const cluster = newCluster();
+    const device = cluster.n1.devices.get(DEVICE)!;
+    const dependencies = withSwapKilled(cluster, () => {
+      Object.defineProperty(device, 'suspended', { get: () => true, set: () => undefined });
+    });
+    expect(await typeOf(insert(cluster, dependencies))).toBe('MirrorNotReady');
+  });
+});
