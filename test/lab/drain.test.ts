@@ -56,21 +56,22 @@ describe('a cordoned node', () => {
     expect(large).toBeLessThan(15);
   });
 
-  test('is named by Events on node, claim, volume and migration', async () => {
-    await cluster.filledVolume('told', 'n1', '8Mi');
-    await cluster.cordon('n1');
-    await cluster.reaches('told', 'Completed');
-    await eventually('an Event on each kind of object', 20, async () => {
-      const events = await cluster.list<{ reason: string; regarding: { kind: string } }>('events.events.k8s.io', '-A');
-      const told = (kind: string, reason: string): boolean =>
-        events.some((event) => event.regarding.kind === kind && event.reason === reason);
-      return (
-        told('Node', 'EvictionStarted') &&
-        told('PersistentVolumeClaim', 'VolumeMoved') &&
-        told('LocalVolume', 'MigrationCompleted') &&
-        told('LocalVolumeMigrate', 'MigrationCompleted')
-      );
+  test('is named by Events on node, pod, claim, volume and migration', async () => {
+    await lab.createVolume({ name: 'told', node: 'n1', size: '16Mi', fileSystem: 'block' });
+    await lab.apply(holdingPod('told'));
+    await eventually('a pod that holds the volume', 60, async () => {
+      const pod = await cluster.get<{ status: { phase: string } }>('pod', 'told');
+      return pod.status.phase === 'Running';
     });
+    await cluster.cordon('n1');
+    await told('Pod', 'told', 'WaitingForDetach');
+
+    await lab.kubectl(['delete', 'pod', 'told', '--wait', '--timeout=60s'], { timeoutSeconds: 70 });
+    const { metadata } = await cluster.reaches('told', 'Completed');
+    await told('Node', 'n1', 'MigrationCompleted');
+    await told('PersistentVolumeClaim', 'told', 'VolumeMoved');
+    await told('LocalVolume', 'told', 'MigrationCompleted');
+    await told('LocalVolumeMigrate', metadata.name, 'MigrationCompleted');
   });
 });
 
@@ -101,4 +102,34 @@ async function ownShareOf(volume: string): Promise<number> {
   const times = Object.entries((await cluster.migration(volume))!.status!.phaseTimes!);
   const { stdout } = await lab.temporal(['workflow', 'show', '-w', `migrate-${volume}`, '-o', 'json']);
   return ownShareSeconds(Object.fromEntries(times.map(([phase, time]) => [phase, Date.parse(time)])), stdout)!;
+}
+
+/** An Event of Rehome's about the volume `told`, on that object. */
+async function told(kind: string, name: string, reason: string): Promise<void> {
+  await eventually(`Event ${reason} on ${kind} ${name}`, 30, async () => {
+    const events = await cluster.list<ToldEvent>('events.events.k8s.io', '-A');
+    return events.some(
+      ({ regarding, note = '', ...event }) =>
+        regarding.kind === kind && regarding.name === name && event.reason === reason && note.includes('told'),
+    );
+  });
+}
+
+interface ToldEvent {
+  readonly reason: string;
+  readonly note?: string;
+  readonly regarding: { readonly kind: string; readonly name: string };
+}
+
+/** A pod of the claim's name that uses its device until it is deleted. */
+function holdingPod(claim: string): object {
+  const container = {
+    name: 'main',
+    image: 'busybox',
+    command: ['sh', '-c', 'exec sleep 1d <> /dev/volume'],
+    volumeDevices: [{ name: 'data', devicePath: '/dev/volume' }],
+  };
+  const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: claim } }];
+  const metadata = { name: claim, namespace: 'default' };
+  return { apiVersion: 'v1', kind: 'Pod', metadata, spec: { terminationGracePeriodSeconds: 1, containers: [container], volumes } };
 }
