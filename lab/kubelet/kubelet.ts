@@ -30,6 +30,8 @@ export interface KubeletSettings {
 
 /** A fifth of the time after which the controller manager gives the node up. */
 const LEASE_INTERVAL_MS = 4000;
+/** The controller manager looks whether a volume may be detached only when it hears of the node. */
+const STATUS_INTERVAL_MS = 8000;
 /** Between two looks when nothing was heard: back-offs and grace periods end without anybody's saying so. */
 const LONGEST_PAUSE_MS = 1000;
 
@@ -142,8 +144,9 @@ export class Kubelet {
     }
     await this.#objects.renewLease();
     const [node] = [...(this.#nodes.objects?.values() ?? [])];
-    const ready = node?.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
-    if (ready !== 'True') await this.#objects.reportReady(node);
+    const ready = node?.status?.conditions?.find(({ type }) => type === 'Ready');
+    const age = Date.now() - Date.parse(ready?.lastHeartbeatTime ?? '');
+    if (ready?.status !== 'True' || !(age < STATUS_INTERVAL_MS)) await this.#objects.reportReady(node);
   }
 
   async #register(bootId: string): Promise<void> {

@@ -80,7 +80,7 @@ test('cordon, uncordon and cordon again in quick succession end with the volume 
   await cluster.cordon('n1');
   await cluster.uncordon('n1');
   await cluster.cordon('n1');
-  await lab.kubectl(['wait', 'localstoragenode/n1', '--for=condition=Evacuated', '--timeout=120s']);
+  await cluster.waitUntilEvacuated('n1');
   expect(await cluster.sha256('data', await cluster.nodeOf('data'))).toBe(sha256);
 });
 

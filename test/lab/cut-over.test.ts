@@ -10,10 +10,10 @@ afterEach(async () => {
   await lab.start('controller');
 });
 
-/** A volume whose controller has died right after it deleted the PersistentVolume. */
+/** A volume whose controller has died when the PersistentVolume was gone. */
 async function diedWithoutPersistentVolume(): Promise<{ sha256: string; before: PersistentVolume }> {
   await lab.kill('controller');
-  await lab.start('controller', { environment: { REHOME_FAULTS: 'crash-after:switchObjects.delete' } });
+  await lab.start('controller', { environment: { REHOME_FAULTS: 'crash-after:switchObjects.removeFinalizers' } });
   const sha256 = await cluster.filledVolume('data', 'n1', '16Mi');
   const before = await cluster.get<PersistentVolume>('pv', 'data');
   await cluster.cordon('n1');
@@ -25,7 +25,7 @@ async function diedWithoutPersistentVolume(): Promise<{ sha256: string; before: 
 }
 
 async function expectRebound(sha256: string, before: PersistentVolume): Promise<void> {
-  await lab.kubectl(['wait', 'localstoragenode/n1', '--for=condition=Evacuated', '--timeout=180s']);
+  await cluster.waitUntilEvacuated('n1', 180);
   const node = await cluster.nodeOf('data');
   expect(await cluster.sha256('data', node)).toBe(sha256);
   const after = await cluster.get<PersistentVolume>('pv', 'data');

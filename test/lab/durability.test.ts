@@ -22,7 +22,7 @@ async function syncUnderWay(): Promise<{ sha256: string; target: string }> {
 
 async function expectMoved(sha256: string): Promise<void> {
   await lab.machine('n1').rate('off');
-  await lab.kubectl(['wait', 'localstoragenode/n1', '--for=condition=Evacuated', '--timeout=180s']);
+  await cluster.waitUntilEvacuated('n1', 180);
   expect(await cluster.sha256('data', await cluster.nodeOf('data'))).toBe(sha256);
 }
 

@@ -107,6 +107,12 @@ export class Cluster {
     await this.lab.kubectl(['uncordon', node]);
   }
 
+  /** As a person waits before they switch a node off. */
+  async waitUntilEvacuated(node: string, seconds = 120): Promise<void> {
+    const wait = ['wait', `localstoragenode/${node}`, '--for=condition=Evacuated', `--timeout=${seconds}s`];
+    await this.lab.kubectl(wait, { timeoutSeconds: seconds + 10 });
+  }
+
   async evacuated(node: string): Promise<{ status: string; reason: string; message: string } | undefined> {
     const { status } = await this.get<{ status?: { conditions?: { type: string; status: string; reason: string; message: string }[] } }>(
       'localstoragenode',
