@@ -3,6 +3,7 @@ import type { Mirror } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { removeDevice } from '../../system/device-mapper/change-device.ts';
+import type { MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume, changeLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { listLogicalVolumes } from '../../system/lvm/report.ts';
 import { describe, isInSync } from './await-sync.ts';
@@ -14,16 +15,21 @@ import { act, cutOverBy, lookAround, type MirrorStep, type NodeVolume } from './
 import { tag } from './mirror-tags.ts';
 import { requirePermission } from './permission.ts';
 
-/** The node itself sees that the copy is whole and that nobody can write to the source any more. @throws MirrorNotReady, LogicalVolumeMissing */
+/**
+ * The source's mark is the point of no return: its node sees that the copy is whole and that nobody can write to the source any more, and from then
+ * on not even a reboot lets anybody. The target's follows once the LocalVolumeMigrate says so, also where the source was restarted since: what was
+ * whole then is whole. @throws MirrorNotReady, LogicalVolumeMissing
+ */
 export function markCutOver(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {
   return act(deps, mirror, role, async (step) => {
-    await requirePermission(deps, mirror, { role, phases: ['CuttingOver'] });
+    await requirePermission(deps, mirror, { role, phases: ['CuttingOver'], ...(role === 'target' && { pointOfNoReturn: true }) });
     const found = await lookAround(step);
     const { logicalVolume, resource, device } = found;
     const { uid, volume } = mirror.migration;
     if (cutOverBy(found) === uid) return;
     if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${volume} does not exist on the ${role}`);
-    if (!resource?.state || !isInSync(resource.state)) {
+    const isWhole = role === 'source' ? isInSync : isComplete;
+    if (!resource?.state || !isWhole(resource.state)) {
       throw failure('MirrorNotReady', `the mirror is not whole on the ${role}: ${describe(resource?.state)}`);
     }
     if (role === 'source' && device) throw failure('MirrorNotReady', `${device.name} exists: the source is not closed`);
@@ -33,6 +39,11 @@ export function markCutOver(deps: NodeDependencies, mirror: Mirror, role: Mirror
       ...(role === 'source' && { autoactivation: false as const }),
     });
   });
+}
+
+/** This end's copy lacks nothing that DRBD knows of, whether or not the other end is there. */
+function isComplete({ disk, outOfSyncKib }: MirrorState): boolean {
+  return disk === 'UpToDate' && outOfSyncKib === 0;
 }
 
 export function dissolveMirror(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {

@@ -98,6 +98,19 @@ export class FakeNode {
     else resource.metadata!.outOfSyncKib += 4;
   }
 
+  /** What the kernel knew is gone; LVM activates what may be activated. */
+  reboot(): void {
+    for (const resource of this.resources.values()) {
+      const peer = peerOf(this, resource);
+      if (peer?.connection === 'Connected') peer.connection = 'WFConnection';
+    }
+    for (const kernelState of [this.resources, this.devices, this.mirrorWrites]) kernelState.clear();
+    for (const [name, { autoactivation }] of this.volumes) {
+      this.#created += 1;
+      if (autoactivation) this.#activate(name);
+    }
+  }
+
   /** Everything that a person could see of the node, for comparison. */
   snapshot(): unknown {
     const volumes = [...this.volumes].map(([name, { tags, content, sizeBytes }]) => ({ name, tags: [...tags].sort(), content, sizeBytes }));

@@ -102,6 +102,25 @@ test('a new pairing begins from nothing, with another port', async () => {
   expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ content: 'precious' }, {}] });
 });
 
+test('a source that is restarted once it was marked stays out of reach, and the move goes on without its mirror', async () => {
+  const cluster = newCluster();
+  await copy(cluster);
+  await close(cluster);
+  const { n1, n2 } = cluster;
+  await cluster.insist(n1, (agent) => agent.markCutOver({ mirror, role: 'source' }));
+  n1.reboot();
+  expect(n1.devices.has('LocalStorage_PoolHDD-data')).toBe(false);
+  cluster.enter('CuttingOver', true);
+  await cluster.insist(n2, (agent) => agent.markCutOver({ mirror, role: 'target' }));
+  await cluster.insist(n1, (agent) => agent.dissolveMirror({ mirror, role: 'source' }));
+  await cluster.insist(n2, (agent) => agent.dissolveMirror({ mirror, role: 'target' }));
+  cluster.enter('RemovingSource', true);
+  await cluster.insist(n2, (agent) => agent.releaseTarget({ mirror }));
+  await cluster.insist(n1, (agent) => agent.removeSource({ mirror }));
+  expect(n1.snapshot()).toEqual({ volumes: [], devices: [], resources: [] });
+  expect(n2.snapshot()).toMatchObject({ volumes: [{ name: 'data', tags: [], content: 'precious' }], resources: [] });
+});
+
 describe('an agent that was away during an abort', () => {
   const abortWithoutTarget = async (cluster: FakeCluster): Promise<void> => {
     await copy(cluster);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Phase } from '../../../../core/contracts/phases.ts';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
-import { abort, close, copy, newCluster, typeOf } from './scenario.ts';
+import { abort, close, copy, mark, newCluster, typeOf } from './scenario.ts';
 
 describe('what Temporal asks for and Kubernetes does not permit', () => {
   test.each<[string, (cluster: FakeCluster) => void]>([
@@ -50,12 +50,36 @@ describe('the point of no return', () => {
     expect(await typeOf(cluster.agent(cluster.n1).markCutOver({ mirror, role: 'source' }))).toBe('MirrorNotReady');
   });
 
+  test('is not marked on a source whose mirror a restart has taken', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    cluster.n1.reboot();
+    expect(await typeOf(cluster.agent(cluster.n1).markCutOver({ mirror, role: 'source' }))).toBe('MirrorNotReady');
+  });
+
+  test('is marked on the target only after the source, whose mark the LocalVolumeMigrate tells', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    expect(await typeOf(cluster.agent(cluster.n2).markCutOver({ mirror, role: 'target' }))).toBe('NotPermitted');
+  });
+
+  test('is not marked on a target that lacks something', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    await cluster.insist(cluster.n1, (agent) => agent.markCutOver({ mirror, role: 'source' }));
+    cluster.enter('CuttingOver', true);
+    cluster.n2.metadata.get('data_rehome_metadata')!.disk = 'Inconsistent';
+    expect(await typeOf(cluster.agent(cluster.n2).markCutOver({ mirror, role: 'target' }))).toBe('MirrorNotReady');
+  });
+
   test('once marked on a node keeps it from an abort', async () => {
     const cluster = newCluster();
     await copy(cluster);
     await close(cluster);
-    await cluster.agent(cluster.n2).markCutOver({ mirror, role: 'target' });
-    await cluster.agent(cluster.n1).markCutOver({ mirror, role: 'source' });
+    await mark(cluster);
     cluster.enter('Aborting');
     expect(await typeOf(cluster.agent(cluster.n1).restoreSource({ mirror }))).toBe('PointOfNoReturnPassed');
     expect(await typeOf(cluster.agent(cluster.n2).discardTarget({ mirror }))).toBe('PointOfNoReturnPassed');

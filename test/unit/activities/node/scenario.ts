@@ -36,12 +36,17 @@ export async function close(cluster: FakeCluster) {
   return cluster.insist(cluster.n1, (agent) => agent.closeSource({ mirror }));
 }
 
+/** Both marks, the source's first. */
+export async function mark(cluster: FakeCluster): Promise<void> {
+  await cluster.insist(cluster.n1, (agent) => agent.markCutOver({ mirror, role: 'source' }));
+  cluster.enter('CuttingOver', true);
+  await cluster.insist(cluster.n2, (agent) => agent.markCutOver({ mirror, role: 'target' }));
+}
+
 export async function cutOver(cluster: FakeCluster): Promise<void> {
   const { n1, n2 } = cluster;
   const source = await cluster.insist(n1, (agent) => agent.hashVolume({ mirror, role: 'source' }));
-  await cluster.insist(n2, (agent) => agent.markCutOver({ mirror, role: 'target' }));
-  await cluster.insist(n1, (agent) => agent.markCutOver({ mirror, role: 'source' }));
-  cluster.enter('CuttingOver', true);
+  await mark(cluster);
   await cluster.insist(n1, (agent) => agent.dissolveMirror({ mirror, role: 'source' }));
   await cluster.insist(n2, (agent) => agent.dissolveMirror({ mirror, role: 'target' }));
   expect(await cluster.insist(n2, (agent) => agent.hashVolume({ mirror, role: 'target' }))).toEqual(source);
