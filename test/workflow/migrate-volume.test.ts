@@ -24,7 +24,7 @@ describe.concurrent('a volume that nobody uses', () => {
     expect(harness.migrateObject().phases).toEqual(phases);
     const found = { Volume: [data], SourceNode: [n1], TargetNode: [n2], MigrationPhase: ['Completed'], Trigger: ['node-drain'] };
     expect((await migration.describe()).searchAttributes).toMatchObject(found);
-    expect((await migration.history()).events?.length).toBeLessThanOrEqual(195);
+    expect((await migration.history()).events?.length).toBeLessThanOrEqual(210);
   });
 
   test('has the hashes of both devices compared where that is wanted', async ({ harness }) => {
@@ -188,6 +188,20 @@ describe.concurrent('what happens to a mirror', () => {
     await (await harness.migrate()).result();
     expect(world.node(n2).volumes.size).toBe(0);
     expectMoved(harness, undefined, n3);
+  });
+});
+
+describe.concurrent('a source whose copy was removed after the cut-over', () => {
+  test('is not removed, and the migration says so', async ({ harness }) => {
+    const { world, n1, n2, data } = harness;
+    const gate = world.faults.gate(`releaseTarget ${n2}`);
+    await harness.migrate();
+    await gate.reached;
+    world.node(n2).volumes.delete(data);
+    gate.open();
+    await eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'NeedsAttention', parkedIn: 'RemovingSource' }));
+    expect(harness.migrateObject().message).toBe(`LogicalVolumeMissing: releaseTarget: ${n2} has no ${data}`);
+    expect(world.node(n1).volumes.get(data)?.content).toBe(`bits of ${data}`);
   });
 });
 

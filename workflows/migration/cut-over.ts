@@ -136,10 +136,9 @@ export const removeSource: RunStage = async (run) => {
   const { source, target } = mirror;
   const ref = requireRef(run);
   await report(run, 'RemovingSource', `removes what is left on ${source.node}`, { event: 'VolumeMoved' });
-  await Promise.all([
-    control(run, source.node, `remove the volume on ${source.node}`, (agent) => agent.removeSource({ mirror })),
-    control(run, target.node, `take the migration's tags off on ${target.node}`, (agent) => agent.releaseTarget({ mirror })),
-  ]);
+  // The target first: its agent looks whether the volume is there at all, and a run may begin here, long after the cut-over.
+  await control(run, target.node, `take the migration's tags off on ${target.node}`, (agent) => agent.releaseTarget({ mirror }));
+  await control(run, source.node, `remove the volume on ${source.node}`, (agent) => agent.removeSource({ mirror }));
   await onCluster(`remove the replica on ${source.node}`, (cluster) => cluster.removeSourceReplica({ ref, sourceNode: source.node }));
   await report(run, 'Completed', `moved from ${source.node} to ${target.node}`, { event: 'MigrationCompleted' });
   return 'Completed';
