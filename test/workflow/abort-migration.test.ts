@@ -14,6 +14,7 @@ describe.concurrent('an abort before the point of no return leaves everything as
     ['while it syncs', 'awaitSync', 'n1'],
     ['while it verifies', 'verifyMirror', 'n1'],
     ['while it closes the source', 'closeSource', 'n1'],
+    ['while it is about to mark the source', 'markCutOver', 'n1'],
   ] as const)('%s, also when the step ends late', async ([, activity, node], { harness }) => {
     const before = harness.world.snapshot();
     const gate = harness.world.faults.gate(node ? `${activity} ${harness[node]}` : activity);
@@ -151,9 +152,13 @@ describe.concurrent('a migration is taken back', () => {
 });
 
 describe.concurrent('after the point of no return nothing is taken back', () => {
-  test.for(['markCutOver', 'switchObjects', 'removeSourceReplica'])('by abort, cancel or uncordon during %s', async (step, { harness }) => {
+  test.for([
+    ['markCutOver', 'n2'],
+    ['switchObjects', ''],
+    ['removeSourceReplica', ''],
+  ] as const)('by abort, cancel or uncordon during %s %s', async ([step, node], { harness }) => {
     const { world, n1, n2, data } = harness;
-    const gate = world.faults.gate(step);
+    const gate = world.faults.gate(node ? `${step} ${harness[node]}` : step);
     const migration = await harness.migrate();
     await gate.reached;
     world.node(n1).cordoned = false;

@@ -35,13 +35,16 @@ export function createFakeNodeActivities(world: World, nodeName: string): NodeAc
     },
 
     async markCutOver({ mirror, role }) {
-      permitted(mirror, role, ['CuttingOver']);
+      permitted(mirror, role, ['CuttingOver'], role === 'target' ? true : undefined);
       const disk = diskOf(node, mirror);
       if (disk.cutOverBy === mirror.migration.uid) return;
+      const attached = node.mirrors.get(mirror.migration.volume)?.attached === true;
       const peer = world.peerOf(mirror.migration.volume, nodeName);
-      if (!node.mirrors.get(mirror.migration.volume)?.attached || peer?.disk.content !== disk.content) {
-        throw fail('MirrorNotReady', 'the mirror is not whole');
-      }
+      const connected = peer?.mirror.attached && peer.disk.content === disk.content;
+      // A target is whole since its source was marked.
+      if (!attached || (role === 'source' && (disk.active || !connected))) throw fail('MirrorNotReady', 'the mirror is not whole');
+      if (peer?.disk.content !== disk.content)
+        world.violated(`the two copies of ${mirror.migration.volume} differ and ${nodeName} is marked`);
       disk.cutOverBy = mirror.migration.uid;
     },
 

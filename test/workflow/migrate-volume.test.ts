@@ -151,6 +151,33 @@ describe.concurrent('what happens to a mirror', () => {
     expectMoved(harness, `bits of ${data} and more`);
   });
 
+  test('a source that was restarted before its mark begins a new pairing, and all of it is copied again', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    const gate = world.faults.gate(`markCutOver ${n1}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    world.reboot(n1);
+    world.write(data, n1, ' and more');
+    gate.open();
+    await migration.result();
+    expect(harness.migrateObject().pairing).toBe(2);
+    expectMoved(harness, `bits of ${data} and more`);
+  });
+
+  test('ends that were restarted between their marks are cut over all the same: nobody could write', async ({ harness }) => {
+    const { world, n1, n2, data } = harness;
+    const gate = world.faults.gate(`markCutOver ${n2}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    world.reboot(n1);
+    world.reboot(n2);
+    expect(world.node(n1).volumes.get(data)?.active).toBe(false);
+    gate.open();
+    await migration.result();
+    expect(harness.migrateObject().pairing).toBe(1);
+    expectMoved(harness);
+  });
+
   test('a target that was restarted during the verify is synced and verified again', async ({ harness }) => {
     const { world, n1, n2 } = harness;
     const gate = world.faults.gate(`verifyMirror ${n1}`);

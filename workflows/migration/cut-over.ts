@@ -1,19 +1,22 @@
 /**
  * The volume changes its node.
  *
- * Up to the point of no return the source can be given back, also after it was closed. From there the migration only goes forward, and each of its
- * steps may be repeated: a new run begins with the first of them again.
+ * Up to the point of no return the source can be given back, also after it was closed. The point of no return is the source's mark: one change of
+ * LVM's metadata, made where the node sees a closed volume and a whole copy, after which not even a reboot brings the source's device back. So there
+ * is no moment at which the migration may only go forward and the source may be written to. Record and target then say it too, before anything is
+ * taken apart. From there each step may be repeated: a new run begins with the first of them again.
  */
 import type { Mirror } from '../../core/contracts/migration.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
+import type { TransientError } from '../../core/contracts/reasons.ts';
 import { type DetachVerdict, judgeDetach, mayClose } from '../../core/domain/detach.ts';
 import { onCluster } from '../activities.ts';
 import { failureOf, MigrationFailure } from '../failure.ts';
 import { look } from './attend.ts';
-import { beginAnew, reconnect } from './mirror.ts';
+import { attachTarget, beginAnew } from './mirror.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
-import { AbortWished, type RunStage, type Stage } from './stages.ts';
+import type { RunStage, Stage } from './stages.ts';
 import { control, pauseAfterSetback, sync } from './steps.ts';
 import { prove } from './verify.ts';
 
@@ -21,11 +24,11 @@ export const cutOver: RunStage = async (run) => {
   if (!run.pointOfNoReturn) {
     const elsewhere = (await close(run)) ?? (run.verified ? undefined : await prove(run));
     if (elsewhere) return elsewhere;
-    if (run.inbox.abort) throw new AbortWished();
-    // Before the attempt: from here on it may have been written.
+    // An abort in this instant is no danger: a source that was marked is not given back by its agent.
+    await mark(run, 'source');
     run.pointOfNoReturn = true;
   }
-  await writePointOfNoReturn(run);
+  await tellPointOfNoReturn(run);
   await handOver(run);
   return 'RemovingSource';
 };
@@ -81,18 +84,22 @@ async function whereElse(run: MigrationRun, verdict: DetachVerdict): Promise<Sta
   }
 }
 
-async function writePointOfNoReturn(run: MigrationRun): Promise<void> {
+function mark(run: MigrationRun, role: MirrorRole, answered: readonly TransientError[] = []): Promise<void> {
+  const mirror = requireMirror(run);
+  const { node } = mirror[role];
+  return control(run, node, `mark the point of no return on ${node}`, (agent) => agent.markCutOver({ mirror, role }), answered);
+}
+
+async function tellPointOfNoReturn(run: MigrationRun): Promise<void> {
   const mirror = requireMirror(run);
   await report(run, 'CuttingOver', `gives the volume to ${mirror.target.node}`, { pointOfNoReturn: true, event: 'CuttingOver' });
-  const mark = (role: MirrorRole) =>
-    control(run, mirror[role].node, `mark the point of no return on ${mirror[role].node}`, (agent) => agent.markCutOver({ mirror, role }));
   try {
-    await Promise.all([mark('source'), mark('target')]);
+    await mark(run, 'target', ['MirrorNotReady']);
   } catch (error) {
     if (failureOf(error)?.reason !== 'MirrorNotReady') throw error;
-    // A target that was restarted in this instant has everything but its mirror in the kernel.
-    await reconnect(run, mirror);
-    await Promise.all([mark('source'), mark('target')]);
+    // One that was restarted in this instant has everything but its mirror in the kernel, and DRBD's metadata says whether it is whole.
+    await attachTarget(run, mirror);
+    await mark(run, 'target');
   }
 }
 

@@ -57,7 +57,7 @@ async function ensureTarget(run: MigrationRun, mirror: Mirror) {
     return await control(run, node, `create the mirror on ${node}`, (agent) => agent.ensureTargetMirror({ mirror, sourceEndpoint }));
   } catch (error) {
     const refusal = FAULTS_OF_TARGET[failureOf(error)?.reason ?? ''];
-    if (!refusal || run.mirrorStands) throw error;
+    if (!refusal || run.mirrorStands || run.pointOfNoReturn) throw error;
     return refusal;
   }
 }
@@ -100,14 +100,13 @@ export async function catchUp(run: MigrationRun): Promise<Stage | undefined> {
   return run.closed ? 'CuttingOver' : 'Syncing';
 }
 
-/** For a mirror that nobody writes to any more. */
-export async function reconnect(run: MigrationRun, mirror: Mirror): Promise<void> {
-  const { source, target } = mirror;
-  run.sourceEndpoint ??= await control(run, source.node, `where the mirror listens on ${source.node}`, (agent) =>
+/** For a mirror that nobody writes to any more: the target's end of it comes back, whatever has become of the source's. */
+export async function attachTarget(run: MigrationRun, mirror: Mirror): Promise<void> {
+  const { node } = mirror.source;
+  run.sourceEndpoint ??= await control(run, node, `where the mirror listens on ${node}`, (agent) =>
     agent.allocateEndpoint({ mirror, role: 'source' }),
   );
   await ensureTarget(run, mirror);
-  await sync(run, source.node, `sync ${source.node} to ${target.node}`, (agent) => agent.awaitSync({ mirror }));
 }
 
 /** New metadata on both ends, all of it copied again: DRBD has not seen what was written meanwhile. */

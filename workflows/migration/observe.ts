@@ -73,5 +73,7 @@ function continuePairing(run: MigrationRun, source: NodeVolumeFacts, migrationUi
   const pairing = choosePairing(run.pairing, source, migrationUid);
   run.mirrorStands = pairing === run.pairing;
   run.closed = run.mirrorStands && isClosed(source);
+  // What was verified was another mirror.
+  run.verified &&= run.mirrorStands;
   run.pairing = pairing;
 }

@@ -2,7 +2,7 @@
 import { condition } from '@temporalio/workflow';
 import type { NodeActivities } from '../../core/contracts/node-activities.ts';
 import type { TransientError } from '../../core/contracts/reasons.ts';
-import { type NodeStep, onControlQueue, onSyncQueue } from '../activities.ts';
+import { onControlQueue, onSyncQueue } from '../activities.ts';
 import type { MigrationRun } from './run.ts';
 
 type Call<T> = (agent: NodeActivities) => Promise<T>;
@@ -10,18 +10,25 @@ type Call<T> = (agent: NodeActivities) => Promise<T>;
 /** Before the point of no return the phases know another way; after it, and on the way back, there is only another attempt. */
 const ANSWERED: readonly TransientError[] = ['VolumeInUse', 'MirrorNotReady', 'MirrorBypassed'];
 
-/** A short step. */
-export function control<T>(run: MigrationRun, node: string, summary: string, call: Call<T>): Promise<T> {
-  return atWork(run, node, () => call(onControlQueue(stepOf(run, node, summary))));
+/** A short step. @param answered errors that its caller has an answer to, beside those of the phase. */
+export function control<T>(
+  run: MigrationRun,
+  node: string,
+  summary: string,
+  call: Call<T>,
+  answered: readonly TransientError[] = [],
+): Promise<T> {
+  const step = { node, summary, answered: [...answered, ...answeredIn(run)] };
+  return atWork(run, node, () => call(onControlQueue(step)));
 }
 
 /** A wait of minutes to hours. */
 export function sync<T>(run: MigrationRun, node: string, summary: string, call: Call<T>): Promise<T> {
-  return atWork(run, node, () => call(onSyncQueue(stepOf(run, node, summary))));
+  return atWork(run, node, () => call(onSyncQueue({ node, summary, answered: answeredIn(run) })));
 }
 
-function stepOf(run: MigrationRun, node: string, summary: string): NodeStep {
-  return { node, summary, answered: run.pointOfNoReturn || run.phase === 'Aborting' ? [] : ANSWERED };
+function answeredIn({ pointOfNoReturn, phase }: MigrationRun): readonly TransientError[] {
+  return pointOfNoReturn || phase === 'Aborting' ? [] : ANSWERED;
 }
 
 async function atWork<T>(run: MigrationRun, node: string, work: () => Promise<T>): Promise<T> {
