@@ -7,6 +7,7 @@
  *     await lab.kubectl(['drain', 'n1', '--ignore-daemonsets']);
  *     await lab.kill('n2');
  */
+export { takeDownOnInterrupt } from './interrupt.ts';
 export { Lab, type ProcessStatus, type UpOptions } from './lab.ts';
 export { Steps } from './progress.ts';
 export { LabExistsError, NoLabError } from './state.ts';

@@ -3,15 +3,16 @@ import { rmSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { type ApiClient, COMPONENTS, type Component, type ControlPlane } from './cluster/index.ts';
+import type { ListenAddress } from './cluster/preflight.ts';
 import { type CommandOptions, type CommandResult, run } from './command.ts';
 import { removeCaches, takeDown } from './down.ts';
 import { containerLog } from './kubelet/node-scripts.ts';
 import { type Machine, openMachines } from './machines/index.ts';
-import { holdDirectory, kubeletProgram, openControlPlane } from './parts.ts';
+import { holdDirectory, kubeletProgram, NODES, openControlPlane } from './parts.ts';
 import { BackgroundProcesses } from './processes.ts';
 import { Steps } from './progress.ts';
 import { AGENT_DAEMON_SET, startController } from './rehome.ts';
-import { type LabState, labDirectory, NoLabError, readState } from './state.ts';
+import { isOwn, type LabState, labDirectory, NoLabError, readableState, readState, writeState } from './state.ts';
 import { bringUp } from './up.ts';
 import { createVolume, type VolumeRequest } from './volume/create.ts';
 import { deleteVolume } from './volume/delete.ts';
@@ -26,6 +27,13 @@ export interface UpOptions {
   readonly controllerEnvironment?: Readonly<Record<string, string>>;
   /** Directory of prebuilt DRBD 9 modules; the kernel's own 8.4 by default. */
   readonly drbdModulesDirectory?: string;
+  /**
+   * `process`, the default: of no use to anybody after the end of this process, and replaced by the next `up` where that could not take it down.
+   * `person`: up until somebody says `lab down`.
+   */
+  readonly owner?: LabState['owner'];
+  /** Where the caller is going to listen: said to be taken beforehand, with all else that is in the way. */
+  readonly willListenOn?: readonly ListenAddress[];
   readonly steps?: Steps;
   readonly directory?: string;
 }
@@ -52,19 +60,21 @@ export class Lab {
   }
 
   /**
-   * Brings everything up. What an earlier, interrupted `up` left is thrown away first.
+   * Brings everything up. What a killed `up`, demo or test run has left is thrown away first.
    * @throws PreflightError or LabExistsError before anything is changed; whatever else goes wrong, nothing is left.
    */
   static async up(options: UpOptions = {}): Promise<Lab> {
     const {
-      nodes = 3,
+      nodes = NODES,
       rehome = true,
       controllerEnvironment = {},
       steps = new Steps(),
       directory = labDirectory(),
+      owner = 'process',
+      willListenOn = [],
       drbdModulesDirectory,
     } = options;
-    const settings = { nodes, rehome, controllerEnvironment, steps, directory };
+    const settings = { nodes, rehome, controllerEnvironment, owner, willListenOn, steps, directory };
     return new Lab(directory, await bringUp({ ...settings, ...(drbdModulesDirectory && { drbdModulesDirectory }) }));
   }
 
@@ -75,11 +85,23 @@ export class Lab {
     return new Lab(directory, state);
   }
 
-  /** Ends all of it and removes its state; with `purge` the caches too. Does nothing where no lab is. */
+  /** Ends all of it, whoever uses it, and removes its state; with `purge` the caches too. Does nothing where no lab is. */
   static async down(options: { readonly purge?: boolean; readonly directory?: string; readonly steps?: Steps } = {}): Promise<void> {
     const { purge = false, directory = labDirectory(), steps = new Steps() } = options;
     await steps.run('the lab is down', () => takeDown(directory));
     if (purge) await steps.run('the caches are removed', removeCaches);
+  }
+
+  /** Ends the lab that this process has brought up, or is bringing up, and no other: one that was in its way is somebody else's. */
+  static async downOwn(options: { readonly directory?: string; readonly steps?: Steps } = {}): Promise<void> {
+    if (isOwn(readableState(options.directory ?? labDirectory()))) await Lab.down(options);
+  }
+
+  /** From now on it is a person's, and stays after the end of this process. @throws {NoLabError} where it was taken down meanwhile. */
+  keep(): void {
+    const state = readState(this.directory);
+    if (!state || !isOwn(state)) throw new NoLabError(this.directory);
+    writeState(this.directory, { ...state, owner: 'person' });
   }
 
   /** @throws where there is no such node. */

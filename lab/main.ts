@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { CommandError } from './command.ts';
-import { Lab, type VolumeRequest } from './index.ts';
+import { Lab, takeDownOnInterrupt, type VolumeRequest } from './index.ts';
 import type { Network } from './machines/index.ts';
 import { shellQuote } from './machines/ssh.ts';
 import { Steps } from './progress.ts';
@@ -57,21 +57,8 @@ async function up(args: string[]): Promise<void> {
   const steps = new Steps();
   const drbd = values['drbd-modules'];
   takeDownOnInterrupt(steps);
-  const lab = await Lab.up({ nodes, rehome: !values['no-rehome'], steps, ...(drbd && { drbdModulesDirectory: drbd }) });
+  const lab = await Lab.up({ nodes, rehome: !values['no-rehome'], owner: 'person', steps, ...(drbd && { drbdModulesDirectory: drbd }) });
   steps.say(`ready. Temporal's Web UI: ${lab.temporalUiUrl}; for kubectl and temporal: eval "$(npm run --silent lab -- env)"`);
-}
-
-/** A second Ctrl-C while the first is cleaning up changes nothing. */
-function takeDownOnInterrupt(steps: Steps): void {
-  let interrupted = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (interrupted) return;
-      interrupted = true;
-      steps.say(`${signal}: taking everything down`);
-      void Lab.down({ steps }).finally(() => process.exit(130));
-    });
-  }
 }
 
 async function status(): Promise<void> {

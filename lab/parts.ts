@@ -1,12 +1,24 @@
 /** The parts of a lab, opened from its state by every command anew. */
 import { join } from 'node:path';
 import { ControlPlane } from './cluster/index.ts';
+import type { ListenAddress } from './cluster/preflight.ts';
 import { HOST_MANAGEMENT_ADDRESS } from './machines/index.ts';
 import type { BackgroundProgram } from './processes.ts';
 import type { LabState } from './state.ts';
 
-/** Of the lab's own address; etcd's are free ports of loopback. */
+/** Of a lab, where nobody says otherwise. */
+export const NODES = 3;
+
+/** etcd's are free ports of loopback. */
 export const PORTS = { apiserver: 6443, temporal: 7233, temporalUi: 8233 } as const;
+
+/** Where the lab's processes listen on the host: what `lab/cluster/components.ts` tells them. */
+export const LISTENERS: readonly ListenAddress[] = [
+  { address: HOST_MANAGEMENT_ADDRESS, port: PORTS.apiserver },
+  // The server, and the relay that nodes reach it by.
+  ...['127.0.0.1', HOST_MANAGEMENT_ADDRESS].map((address) => ({ address, port: PORTS.temporal })),
+  { address: '127.0.0.1', port: PORTS.temporalUi },
+];
 
 export function openControlPlane(directory: string, { ports, programs }: LabState): ControlPlane {
   return new ControlPlane({ directory, address: HOST_MANAGEMENT_ADDRESS, ports, programs });

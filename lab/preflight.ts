@@ -66,13 +66,20 @@ const CACHE_BYTES = 3 * GiB;
 const CAP_NET_ADMIN = 12n;
 const CAP_SYS_ADMIN = 21n;
 
-/** What the machines need: root, Linux on x86_64 with apt, memory, disk. Other parts of the lab add their own checks. */
-export function machineChecks(count: number, directory: string): Check[] {
+/** What the machines need of the kind of host: root, Linux on x86_64 with apt. Holds or not, whatever an earlier lab has left. */
+export function hostChecks(directory: string): Check[] {
   const host = inspectHost(directory);
-  return Object.values(HOST_CHECKS).map((check) => () => check(host, count));
+  return Object.values(HOST_CHECKS).map((check) => () => check(host));
 }
 
-type HostCheck = (host: Host, machines: number) => Problem | undefined;
+/** All that `count` machines need, memory and disk as well. Other parts of the lab add their own checks. */
+export function machineChecks(count: number, directory: string): Check[] {
+  const host = inspectHost(directory);
+  return [...hostChecks(directory), ...Object.values(ROOM_CHECKS).map((check) => () => check(host, count))];
+}
+
+type HostCheck = (host: Host) => Problem | undefined;
+type RoomCheck = (host: Host, machines: number) => Problem | undefined;
 
 export const HOST_CHECKS = {
   platform: ({ platform, architecture }) =>
@@ -101,6 +108,15 @@ export const HOST_CHECKS = {
   tunDevice: ({ tunDevice }) =>
     unless(tunDevice, 'there is no /dev/net/tun', 'Load the module: modprobe tun. In a container, add --device /dev/net/tun.'),
 
+  address: ({ addresses }) => {
+    const taken = addresses.find(({ device, address }) => address.startsWith('10.78.0.') && device !== HOST_DEVICE);
+    const problem = `${taken?.device} has the address ${taken?.address} of the lab's own network`;
+    return unless(!taken, problem, `The lab needs 10.78.0.0/24 for itself: take it from ${taken?.device}.`);
+  },
+} satisfies Record<string, HostCheck>;
+
+/** What a lab takes up while it is there, so also one that was left behind. */
+export const ROOM_CHECKS = {
   memory: ({ availableMemoryBytes }, machines) => {
     const needed = machines * MEMORY_PER_MACHINE_BYTES + MEMORY_BESIDE_MACHINES_BYTES;
     const problem = `${inGiB(availableMemoryBytes)} of memory are available, ${machines} nodes need ${inGiB(needed)}`;
@@ -116,13 +132,7 @@ export const HOST_CHECKS = {
     ),
 
   cacheDisk: ({ freeBytes }) => enoughDisk(freeBytes.cache, CACHE_BYTES, 'the cache', 'Make room, or set XDG_CACHE_HOME to another place.'),
-
-  address: ({ addresses }) => {
-    const taken = addresses.find(({ device, address }) => address.startsWith('10.78.0.') && device !== HOST_DEVICE);
-    const problem = `${taken?.device} has the address ${taken?.address} of the lab's own network`;
-    return unless(!taken, problem, `The lab needs 10.78.0.0/24 for itself: take it from ${taken?.device}.`);
-  },
-} satisfies Record<string, HostCheck>;
+} satisfies Record<string, RoomCheck>;
 
 function unless(good: boolean, problem: string, remedy: string): Problem | undefined {
   return good ? undefined : { problem, remedy };

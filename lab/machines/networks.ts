@@ -7,7 +7,10 @@
  * They are apart so that cutting the storage network leaves the way in. The host has 10.78.0.254 and no way into the storage network.
  * Taps outlive their machine: what is done to its network holds over its reboot.
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { run } from '../command.ts';
+import { isInstalled } from '../tools/index.ts';
 
 export type Network = 'storage' | 'management';
 
@@ -47,6 +50,8 @@ export async function createNetworks(count: number): Promise<void> {
 
 /** Removes all of it, also what an interrupted creation left, and ends whatever still runs in the namespace: only the lab's machines can. */
 export async function removeNetworks(): Promise<void> {
+  // Nobody can have made any without it.
+  if (!isInstalled('ip')) return;
   if (await linkExists([], HOST_DEVICE)) await run('ip', ['link', 'delete', HOST_DEVICE]);
   if (!(await namespaceExists())) return;
   const { stdout: pids } = await run('ip', ['netns', 'pids', NAMESPACE]);
@@ -54,8 +59,9 @@ export async function removeNetworks(): Promise<void> {
   await run('ip', ['netns', 'delete', NAMESPACE]);
 }
 
-export function networksExist(): Promise<boolean> {
-  return networksStand(1);
+/** Whether there is a namespace, also where the program that makes them is not installed: where ip-netns(8) says that it lists them. */
+export function namespaceStands(): boolean {
+  return existsSync(join('/run/netns', NAMESPACE));
 }
 
 /** Lets nothing through to and from the machine, or all again. The machine's own link stays up: it sees silence, not an error. */

@@ -32,8 +32,16 @@ export async function ensureTools(progress: (message: string) => void): Promise<
 }
 
 /** @param path as in PATH; the directories of the administrator's programs are searched as well. */
+export function isInstalled(
+  program: string,
+  path: string = process.env.PATH ?? '',
+  exists: (file: string) => boolean = existsSync,
+): boolean {
+  return [...path.split(delimiter), '/usr/sbin', '/sbin'].some((directory) => exists(join(directory, program)));
+}
+
+/** @param path as in PATH. @param exists says whether a file does. */
 export function missingPackages(path: string, exists: (file: string) => boolean): string[] {
-  const directories = [...path.split(delimiter), '/usr/sbin', '/sbin'];
-  const missing = Object.entries(PACKAGE_OF).filter(([program]) => !directories.some((directory) => exists(join(directory, program))));
+  const missing = Object.entries(PACKAGE_OF).filter(([program]) => !isInstalled(program, path, exists));
   return [...new Set(missing.map(([, packageName]) => packageName))].sort();
 }

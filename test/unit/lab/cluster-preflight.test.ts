@@ -3,8 +3,11 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { clusterChecks, isGoRecentEnough } from '../../../lab/cluster/preflight.ts';
+import { type Component, type ControlPlaneSettings, componentProgram, temporalRelayProgram } from '../../../lab/cluster/components.ts';
+import { isGoRecentEnough, portChecks, programChecks } from '../../../lab/cluster/preflight.ts';
 import { KUBERNETES_VERSION, TEMPORAL_VERSION } from '../../../lab/cluster/programs.ts';
+import { HOST_MANAGEMENT_ADDRESS } from '../../../lab/machines/index.ts';
+import { LISTENERS, PORTS } from '../../../lab/parts.ts';
 import { PreflightError, preflight } from '../../../lab/preflight.ts';
 
 test.each([
@@ -43,21 +46,47 @@ describe('before anything is changed', () => {
     return { XDG_CACHE_HOME: cache };
   };
 
-  test('a port that somebody listens on at all addresses is named', async () => {
-    const port = await listen('0.0.0.0');
-    const problems = preflight(clusterChecks([port], withPrograms()));
+  // 192.0.2.1 is nobody's (RFC 5737), as the lab's own address is while no lab is up.
+  test.each([
+    ['127.0.0.1', '127.0.0.1'],
+    ['0.0.0.0', '127.0.0.1'],
+    ['0.0.0.0', '192.0.2.1'],
+    ['::', '192.0.2.1'],
+  ])('somebody who listens at %s is in the way of a server at %s', async (theirs, address) => {
+    const port = await listen(theirs);
+    const problems = preflight(portChecks([{ address, port }]));
     await expect(problems).rejects.toThrow(PreflightError);
-    await expect(preflight(clusterChecks([port], withPrograms()))).rejects.toThrow(`TCP port ${port} is in use on all addresses`);
+    await expect(problems).rejects.toThrow(`TCP port ${port} of ${address} is in use. End what listens there`);
   });
 
-  test("a port that somebody listens on at one address is not in the lab's way", async () => {
-    await expect(preflight(clusterChecks([await listen('127.0.0.1')], withPrograms()))).resolves.toBeUndefined();
+  test.each([
+    ['127.0.0.1', '127.0.0.2'],
+    ['127.0.0.1', '192.0.2.1'],
+  ])('somebody who listens at %s is not in the way of one at %s', async (theirs, address) => {
+    await expect(preflight(portChecks([{ address, port: await listen(theirs) }]))).resolves.toBeUndefined();
   });
 
   test('Go and pip are needed only for what is not yet in the cache', () => {
-    expect(clusterChecks([], withPrograms())).toHaveLength(0);
+    expect(programChecks(withPrograms())).toHaveLength(0);
     rmSync(join(cache, 'rehome'), { recursive: true });
-    expect(clusterChecks([], { XDG_CACHE_HOME: cache })).toHaveLength(2);
-    expect(clusterChecks([], { XDG_CACHE_HOME: cache, KUBEBUILDER_ASSETS: '/opt/kubebuilder' })).toHaveLength(1);
+    expect(programChecks({ XDG_CACHE_HOME: cache })).toHaveLength(2);
+    expect(programChecks({ XDG_CACHE_HOME: cache, KUBEBUILDER_ASSETS: '/opt/kubebuilder' })).toHaveLength(1);
   });
+});
+
+test('a port is looked at wherever a process of the lab listens on it', () => {
+  const settings: ControlPlaneSettings = {
+    directory: '/lab',
+    address: HOST_MANAGEMENT_ADDRESS,
+    ports: { etcdClient: 1, etcdPeer: 2, ...PORTS },
+    programs: { controlPlaneDirectory: '/programs', temporalDirectory: '/programs' },
+  };
+  const flags = (component: Component): Record<string, string> =>
+    Object.fromEntries(componentProgram(component, settings).args.map((argument) => argument.replace(/^--/, '').split('=')));
+  const { 'bind-address': address, 'secure-port': securePort } = flags('apiserver');
+  const { ip, port, 'ui-port': uiPort } = flags('temporal');
+  const [, relayPort, relayAddress] = /^TCP-LISTEN:(\d+),bind=([\d.]+),/.exec(temporalRelayProgram(settings).args[0]!)!;
+  expect(LISTENERS.map((listener) => `${listener.address}:${listener.port}`).sort()).toEqual(
+    [`${address}:${securePort}`, `${ip}:${port}`, `${ip}:${uiPort}`, `${relayAddress}:${relayPort}`].sort(),
+  );
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { distributionIn, HOST_CHECKS, type Host, PreflightError, preflight } from '../../../lab/preflight.ts';
+import { distributionIn, HOST_CHECKS, type Host, PreflightError, preflight, ROOM_CHECKS } from '../../../lab/preflight.ts';
 
 const GiB = 2 ** 30;
 
@@ -17,7 +17,8 @@ const good: Host = {
 };
 
 function problemsOf(host: Host, machines = 3): string[] {
-  const findings = Object.values(HOST_CHECKS).map((check) => check(host, machines));
+  const checks = [...Object.values(HOST_CHECKS), ...Object.values(ROOM_CHECKS)];
+  const findings = checks.map((check) => check(host, machines));
   return findings.filter((finding) => finding !== undefined).map(({ problem }) => problem);
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { missingPackages } from '../../../lab/tools/index.ts';
+import { isInstalled, missingPackages } from '../../../lab/tools/index.ts';
 
 test('a host with all programs lacks no package, wherever on PATH or beside it they are', () => {
   const programs = new Set([
@@ -12,4 +12,10 @@ test('a host with all programs lacks no package, wherever on PATH or beside it t
 
 test('the packages of missing programs are named, each once', () => {
   expect(missingPackages('/usr/bin', (file) => !/mksquashfs|depmod/.test(file))).toEqual(['kmod', 'squashfs-tools']);
+});
+
+test('a program is installed where it lies in a directory of PATH, or with the programs of the administrator', () => {
+  const isThere = (file: string) => file === '/usr/sbin/ip';
+  expect(isInstalled('ip', '/usr/bin', isThere)).toBe(true);
+  expect(isInstalled('socat', '/usr/bin', isThere)).toBe(false);
 });
