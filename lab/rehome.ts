@@ -8,7 +8,7 @@ import type { ControlPlane } from './cluster/index.ts';
 import { run } from './command.ts';
 import { makeAgentDisk } from './image/index.ts';
 import { BackgroundProcesses, type BackgroundProgram } from './processes.ts';
-import { waitFor } from './wait.ts';
+import { HopelessError, waitFor } from './wait.ts';
 
 const REPOSITORY = join(import.meta.dirname, '..');
 const NAMESPACE = 'rehome-system';
@@ -99,26 +99,27 @@ export async function writeControllerKubeconfig(controlPlane: ControlPlane, dire
   await writeFile(controllerKubeconfig(directory), JSON.stringify(kubeconfig, null, 2), { mode: 0o600 });
 }
 
-/** Starts the controller's process; returns when it leads. */
+/** Starts the controller's process; returns when it leads: after one that was killed that takes the 15 s for which a Lease holds. */
 export async function startController(controlPlane: ControlPlane, directory: string, environment: Environment): Promise<void> {
   const processes = new BackgroundProcesses(directory);
+  // Each process has an identity of its own, so whom the Lease names beforehand is not the one that is to lead.
+  const before = processes.isRunning('controller') ? '' : await leaseHolder(controlPlane);
   await processes.start('controller', controllerProgram(controlPlane, directory, environment));
   await waitFor(
     `the controller holds its Lease (see ${processes.logFile('controller')})`,
     async () => {
-      const { stdout } = await kubectl(controlPlane, [
-        '--namespace',
-        NAMESPACE,
-        'get',
-        'lease',
-        CONTROLLER,
-        '-o',
-        'jsonpath={.spec.holderIdentity} {.spec.renewTime}',
-      ]);
-      return stdout.trim() !== '';
+      if (!processes.isRunning('controller')) throw new HopelessError(`the controller has ended: see ${processes.logFile('controller')}`);
+      const holder = await leaseHolder(controlPlane);
+      return holder !== '' && holder !== before;
     },
     { timeoutSeconds: 60, intervalMs: 300 },
   );
+}
+
+/** @returns the identity; empty where there is no Lease or nobody holds it. */
+async function leaseHolder(controlPlane: ControlPlane): Promise<string> {
+  const lease = ['get', 'lease', CONTROLLER, '--ignore-not-found', '-o', 'jsonpath={.spec.holderIdentity}'];
+  return (await kubectl(controlPlane, ['--namespace', NAMESPACE, ...lease])).stdout.trim();
 }
 
 function controllerProgram(controlPlane: ControlPlane, directory: string, environment: Environment): BackgroundProgram {
