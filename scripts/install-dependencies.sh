@@ -1,9 +1,20 @@
 #!/bin/sh
-# Installs the packages of package-lock.json unless the ones installed already are exactly those.
+# Installs the packages of package-lock.json unless the ones installed already are exactly those. Node.js is one of them, and npm puts it first on
+# the PATH of every script: what runs otherwise is the machine's own, which may be too old for TypeScript.
 set -eu
 cd "$(dirname "$0")/.."
 stamp=node_modules/.installed-lock
-if [ -e "$stamp" ] && cmp -s package-lock.json "$stamp"; then exit 0; fi
-echo "rehome: installing the npm packages of package-lock.json (about 40 s) ..."
-npm ci --no-audit --no-fund --loglevel=error
-cp package-lock.json "$stamp"
+if [ ! -e "$stamp" ] || ! cmp -s package-lock.json "$stamp"; then
+  echo "rehome: installing the npm packages of package-lock.json (about 40 s) ..."
+  npm ci --no-audit --no-fund --loglevel=error
+  cp package-lock.json "$stamp"
+fi
+wanted=v$(sed -n 's/^ *"node": "\([0-9.]*\)",*$/\1/p' package.json)
+found=$(PATH="$PWD/node_modules/.bin:$PATH" node -v 2>/dev/null) || found=missing
+if [ "$found" != "$wanted" ]; then
+  # The next run installs again.
+  rm -f "$stamp"
+  echo "rehome: Node.js of node_modules is $found, not $wanted. The package \"node\" fetches it in an install script: allow those" \
+    "(npm config get ignore-scripts must say false) and run this again." >&2
+  exit 1
+fi
