@@ -6,18 +6,22 @@ export interface Attempt {
   readonly scheduledAt: number;
   /** Shows progress, and keeps a long wait alive. @throws where the activity is cancelled, or its worker shuts down. */
   readonly heartbeat: (details: unknown) => void;
+  /** Keeps a wait alive that has no progress to show. @throws as `heartbeat`. */
+  readonly keepAlive: () => void;
   /** @throws as `heartbeat`. */
   readonly sleep: (milliseconds: number) => Promise<void>;
 }
 
 export function temporalAttempt(): Attempt {
   const context = Context.current();
+  const heartbeat = (details?: unknown) => {
+    context.heartbeat(details);
+    context.cancellationSignal.throwIfAborted();
+  };
   return {
     scheduledAt: context.info.currentAttemptScheduledTimestampMs,
-    heartbeat: (details) => {
-      context.heartbeat(details);
-      context.cancellationSignal.throwIfAborted();
-    },
+    heartbeat,
+    keepAlive: () => heartbeat(),
     sleep: (milliseconds) => context.sleep(milliseconds),
   };
 }

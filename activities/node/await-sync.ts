@@ -19,12 +19,7 @@ import {
 const LOOK_EVERY_MILLISECONDS = 500;
 /** The volume's table costs three programs to read: every so many looks, and whenever the sync seems done. */
 const LOOKS_BETWEEN_TABLES = 20;
-/** A short cut of the network mends itself; a target that was restarted has to be set up again. */
-const PEER_LOST_AFTER_SECONDS = 10;
 const RECONNECTS = 3;
-
-/** What DRBD shows while it copies, or is about to: anything else for long means that it waits for somebody. */
-const SYNCING = ['SyncSource', 'WFBitMapS', 'StartingSyncS', 'PausedSyncS', 'VerifyS'];
 
 export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise<SyncOutcome> {
   const step = await openStep(deps, mirror, 'source');
@@ -33,7 +28,7 @@ export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise
   const minor = first.resource?.minor;
   if (minor === undefined) return SOURCE_LOST;
   let broken = brokenMirror(first, minor);
-  let healthyAt = performance.now();
+  const standstill = watchForStandstill();
   let reconnects = 0;
   for (let look = 1; !broken; look += 1) {
     const state = await step.drbd.observeMinor(minor);
@@ -43,9 +38,8 @@ export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise
     attempt.heartbeat(progressOf(mirror, state));
     if (finished) return { kind: 'synced', progress: progressOf(mirror, state) };
 
-    const now = performance.now();
-    if (SYNCING.includes(state.replication)) healthyAt = now;
-    if (now - healthyAt > PEER_LOST_AFTER_SECONDS * 1000) return { kind: 'peerLost', message: describe(state) };
+    const stands = standstill(state);
+    if (stands) return { kind: 'peerLost', message: stands };
     if (state.connection === 'StandAlone' && reconnects < RECONNECTS) {
       reconnects += 1;
       await reconnect(deps, mirror);
@@ -53,6 +47,30 @@ export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise
     await attempt.sleep(LOOK_EVERY_MILLISECONDS);
   }
   return broken;
+}
+
+/** A short cut of the network mends itself; a target that was restarted, or a sync that was paused, waits for somebody. */
+const NOT_SYNCING_SECONDS = 10;
+/** While DRBD says that it copies: longer than a disk of the target may take for what is on its way there. */
+const NO_PROGRESS_SECONDS = 60;
+
+/** What DRBD shows while it copies, or is about to. */
+const SYNCING = ['SyncSource', 'WFBitMapS', 'StartingSyncS', 'VerifyS'];
+
+/** @returns what hears of every look at a sync or a verify, and says in words that nothing happens any more, once that has lasted. */
+export function watchForStandstill(): (state: MirrorState) => string | undefined {
+  let [syncingAt, movedAt] = [performance.now(), performance.now()];
+  let left: string | undefined;
+  return (state) => {
+    const now = performance.now();
+    if (SYNCING.includes(state.replication)) syncingAt = now;
+    const leftNow = `${state.outOfSyncKib}/${state.position?.leftKib}`;
+    if (leftNow !== left) movedAt = now;
+    left = leftNow;
+    if (now - syncingAt > NOT_SYNCING_SECONDS * 1000) return describe(state);
+    if (now - movedAt > NO_PROGRESS_SECONDS * 1000) return `no progress for ${NO_PROGRESS_SECONDS} s: ${describe(state)}`;
+    return undefined;
+  };
 }
 
 function reconnect(deps: NodeDependencies, mirror: Mirror): Promise<void> {

@@ -2,18 +2,19 @@
 import type { Mirror } from '../../core/contracts/migration.ts';
 import type { VerifyReport } from '../../core/contracts/node-activities.ts';
 import type { LocalMirror, MirrorState } from '../../system/drbd/mirror-driver.ts';
-import { describe, isHealthy, progressOf } from './await-sync.ts';
+import { describe, isHealthy, progressOf, watchForStandstill } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, openStep, pairOf, requireMetadata, sharedSecret } from './mirror-step.ts';
 
 const LOOK_EVERY_MILLISECONDS = 500;
 
-/** That the pass covered everything is not this end's to say: the target's read counter is the proof. */
+/** That the pass covered everything is not this end's to say: the target's read counter is the proof. @throws MirrorNotReady where it stands still. */
 export async function verifyMirror(deps: NodeDependencies, mirror: Mirror): Promise<VerifyReport> {
   const { minor } = await begin(deps, mirror);
   const { drbd } = await openStep(deps, mirror, 'source');
   const attempt = deps.attempt();
+  const standstill = watchForStandstill();
   for (;;) {
     const state = await drbd.observeMinor(minor);
     if (state?.replication !== 'VerifyS') {
@@ -21,6 +22,8 @@ export async function verifyMirror(deps: NodeDependencies, mirror: Mirror): Prom
       return { completed: healthy, healthy, outOfSyncBytes: (state?.outOfSyncKib ?? 0) * 1024 };
     }
     attempt.heartbeat(progressOf(mirror, state));
+    const stands = standstill(state);
+    if (stands) throw failure('MirrorNotReady', stands);
     await attempt.sleep(LOOK_EVERY_MILLISECONDS);
   }
 }

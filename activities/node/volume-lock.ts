@@ -11,16 +11,20 @@ import type { Host } from '../../system/host.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 
-/** Longer than a step before this one may take, shorter than an activity's time limit: the attempt shall say what it waited for. */
+/**
+ * Longer than a step before this one may take, shorter than an activity's time limit: the attempt shall say what it waited for. It is also longer
+ * than a wait on the sync queue may be silent.
+ */
 const LOCK_TIMEOUT_SECONDS = 30;
 
 /** Runs a step that acts on a volume. The host it is given hands the lock to every program it runs. @throws StaleActivity, LockTimeoutError */
 export async function actOnVolume<T>(deps: NodeDependencies, volume: string, task: (host: Host) => Promise<T>): Promise<T> {
-  const { scheduledAt } = deps.attempt();
-  return lockVolume(deps, volume, async (host) => {
+  const { scheduledAt, keepAlive } = deps.attempt();
+  const act = async (host: Host): Promise<T> => {
     await admit(join(deps.stateDirectory, 'tokens'), volume, scheduledAt);
     return task(host);
-  });
+  };
+  return lockVolume(deps, volume, act, keepAlive);
 }
 
 /** The same for who is no activity, and overtakes nobody. @throws LockTimeoutError */
@@ -28,9 +32,11 @@ export function lockVolume<T>(
   { host, stateDirectory }: Pick<NodeDependencies, 'host' | 'stateDirectory'>,
   volume: string,
   task: (host: Host) => Promise<T>,
+  onWait?: () => void,
 ): Promise<T> {
   const path = join(stateDirectory, 'locks', volume);
-  return withFileLock(host.run, { path, timeoutSeconds: LOCK_TIMEOUT_SECONDS }, (run) => task({ ...host, run }));
+  const options = { path, timeoutSeconds: LOCK_TIMEOUT_SECONDS, ...(onWait && { onWait }) };
+  return withFileLock(host.run, options, (run) => task({ ...host, run }));
 }
 
 /** Choosing a port and a minor is one step of the whole node. */

@@ -47,8 +47,8 @@ export interface SourceMirror {
 
 /**
  * How a wait for the sync ended.
- * synced: Connected, UpToDate/UpToDate, out-of-sync 0, the mirror in place. peerLost: no connection for a while; the target's end wants to be
- * ensured again. bypassed: the volume's device no longer leads through the mirror. sourceLost: the kernel has no such mirror (reboot).
+ * synced: Connected, UpToDate/UpToDate, out-of-sync 0, the mirror in place. peerLost: no connection for a while, or a sync that is paused or stands
+ * still; the target's end wants to be ensured again. bypassed: the volume's device no longer leads through the mirror. sourceLost: the kernel has no such mirror (reboot).
  */
 export type SyncOutcome =
   | { readonly kind: 'synced'; readonly progress: SyncProgress }

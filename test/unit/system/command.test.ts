@@ -110,6 +110,35 @@ describe('a file lock', () => {
     await withFileLock(run, lock(5), async () => undefined);
   });
 
+  test.each([
+    ['a lock', 0],
+    ['a lock within another one', 1],
+  ])('is held by LVM, which closes all it inherits but what it is to write to: %s', async (_, inner) => {
+    // What LVM does at its start, and a change that takes longer than its parent lives.
+    const lvm = 'for fd in 3 4; do [ "$LVM_OUT_FD" = $fd ] || eval "exec $fd>&-"; done; sleep 1 >/dev/null 2>&1 &';
+    const leaveBehind = (lockedRun: Run) => lockedRun('sh', ['-c', lvm]);
+    const innerLock = { path: join(directory, 'allocation'), timeoutSeconds: 5 };
+    await withFileLock(run, lock(5), async (outerRun) => {
+      if (inner) await withFileLock(outerRun, innerLock, leaveBehind);
+      else await leaveBehind(outerRun);
+    });
+    await expect(withFileLock(run, lock(0.2), async () => undefined)).rejects.toBeInstanceOf(LockTimeoutError);
+    await withFileLock(run, lock(5), async () => undefined);
+  });
+
+  test('lets whoever waits for it say now and then that it still does, and give up', async () => {
+    const limits: unknown[] = [];
+    const locked: Run = async (program, args, options) => {
+      limits.push(options?.timeoutSeconds);
+      throw new CommandError({ program, args, stderr: '', ending: { exitCode: null, timedOut: true, what: 'stopped' } });
+    };
+    const onWait = () => {
+      if (limits.length === 2) throw new Error('cancelled');
+    };
+    await expect(withFileLock(locked, { ...lock(30), onWait }, async () => undefined)).rejects.toThrow('cancelled');
+    expect(limits).toEqual([3, 3]);
+  });
+
   test('is free again after a task that failed', async () => {
     await expect(withFileLock(run, lock(5), () => Promise.reject(new Error('no')))).rejects.toThrow('no');
     await withFileLock(run, lock(0.5), async () => undefined);

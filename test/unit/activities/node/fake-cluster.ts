@@ -67,6 +67,7 @@ export class FakeCluster {
       attempt: () => ({
         scheduledAt: this.scheduledAt,
         heartbeat: () => undefined,
+        keepAlive: () => undefined,
         sleep: async () => {
           if (dead) throw new Crash();
           tickDrbd(this.nodes);
