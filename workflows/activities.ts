@@ -43,21 +43,40 @@ const ON_SYNC_QUEUE = {
   retry: { ...RETRY, maximumInterval: '30 seconds', maximumAttempts: 20 },
 } as const satisfies ActivityOptions;
 
+/** Hears that a step waits for the API server, and that it does no longer. */
+export type OutageListener = (waits: boolean) => void;
+
+/** Without an API server nothing moves: a step that needs it is tried again for as long as it does not answer. Any other error is the caller's. */
+export async function throughOutages<T>(tell: OutageListener, step: () => Promise<T>): Promise<T> {
+  let waits = false;
+  try {
+    for (;;) {
+      try {
+        return await step();
+      } catch (error) {
+        if (failureOf(error)?.reason !== 'ApiUnavailable') throw error;
+        if (!waits) tell(true);
+        waits = true;
+      }
+    }
+  } finally {
+    if (waits) tell(false);
+  }
+}
+
 /**
- * A step on Kubernetes. An API server that does not answer is waited for without end: without it nothing moves anyway.
+ * A step on Kubernetes or on Temporal. @param tell left out where it asks Temporal alone.
  *
  * Not a local activity, which would take a sixth of the events: what is cancelled in the same task as one gets out of order when the history is
  * replayed, and then the workflow is stuck (seen with SDK 1.24: BadCancelTimerAttributes, for ever).
  */
-export async function onCluster<T>(summary: string, call: (activities: ClusterActivities) => Promise<T>): Promise<T> {
+export function onCluster<T>(
+  summary: string,
+  call: (activities: ClusterActivities) => Promise<T>,
+  tell: OutageListener = () => undefined,
+): Promise<T> {
   const activities = proxyActivities<ClusterActivities>({ ...ON_CLUSTER, summary });
-  for (;;) {
-    try {
-      return await call(activities);
-    } catch (error) {
-      if (failureOf(error)?.reason !== 'ApiUnavailable') throw error;
-    }
-  }
+  return throughOutages(tell, () => call(activities));
 }
 
 export interface NodeStep {

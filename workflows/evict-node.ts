@@ -3,73 +3,135 @@
  *
  * Level-triggered: every signal only says "look again". What is to be done follows from a look at the node and from what runs, so cordon, uncordon and
  * cordon in quick succession end right. The last step is such a look too, and the server does not let a workflow end while a signal is unhandled.
+ * A step that fails ends nothing: people are shown what failed, and the next look plans it again.
  */
 import { condition, continueAsNew, getExternalWorkflowHandle, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { NodeEvictionFacts } from '../core/contracts/cluster-activities.ts';
-import type { EvictNodeInput, MigrationEnded } from '../core/contracts/migration.ts';
+import type { EvictNodeInput } from '../core/contracts/migration.ts';
 import { workflowId } from '../core/contracts/names.ts';
 import type { EventReason } from '../core/contracts/reasons.ts';
 import {
   type EvictionMemory,
   type EvictionPlan,
+  forgetStart,
   NOTHING_REMEMBERED,
   planEviction,
   rememberEnd,
   rememberLook,
+  rememberStart,
 } from '../core/domain/eviction-plan.ts';
 import { describeEviction } from '../core/domain/progress.ts';
 import { onCluster } from './activities.ts';
+import { failureOf } from './failure.ts';
 import { lookAgainSignal, migrationEndedSignal, nodeChangedSignal } from './messages.ts';
 import { SLOW_NET_MILLISECONDS } from './timings.ts';
 
+interface Eviction {
+  readonly node: string;
+  remembered: EvictionMemory;
+  /** Rises with every signal. */
+  changes: number;
+  /** As the last look found the node; undefined: none has succeeded. */
+  facts?: NodeEvictionFacts;
+  /** Volumes that a person holds back. */
+  held: readonly string[];
+  /** What failed since the last look began, and why. */
+  troubles: string[];
+}
+
+/** More of them at once, and a server that limits requests refuses some. */
+const STARTED_TOGETHER = 10;
+
 /** @param memory of the run before, where the history became too long. */
 export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory = NOTHING_REMEMBERED): Promise<void> {
-  let remembered = memory;
-  let changes = 0;
+  const eviction: Eviction = { node, remembered: memory, changes: 0, held: [], troubles: [] };
   setHandler(nodeChangedSignal, () => {
-    changes += 1;
-    remembered = { ...remembered, idle: [] };
+    eviction.changes += 1;
+    eviction.remembered = { ...eviction.remembered, idle: [] };
   });
   setHandler(migrationEndedSignal, (ended) => {
-    changes += 1;
-    remembered = rememberEnd(remembered, node, ended);
+    eviction.changes += 1;
+    eviction.remembered = rememberEnd(eviction.remembered, node, ended);
   });
 
   for (;;) {
-    const seen = changes;
-    const facts = await onCluster(`look at ${node}`, (cluster) => cluster.observeNodeEviction({ node }));
-    const plan = planEviction(facts, remembered);
-    remembered = rememberLook(remembered, facts);
-    setCurrentDetails(describeEviction({ node, facts, held: plan.held }));
-    if (plan.over && !plan.report && changes === seen) return;
-
-    remembered = { ...remembered, following: [...remembered.following, ...plan.start], begun: remembered.begun || plan.start.length > 0 };
-    await act(node, facts, plan);
-    if (plan.over) remembered = { ...remembered, begun: false };
-    else if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictNode>({ node }, remembered);
-    else if (!(await condition(() => changes > seen, SLOW_NET_MILLISECONDS))) {
-      const ended = await findEnded(remembered.following);
-      remembered = { ...remembered, idle: [] };
-      for (const end of ended) remembered = rememberEnd(remembered, node, end);
-    }
+    const seen = eviction.changes;
+    const next = await look(eviction, seen);
+    if (next === 'end') return;
+    if (next === 'look') continue;
+    show(eviction);
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictNode>({ node }, eviction.remembered);
+    if (!(await condition(() => eviction.changes > seen, SLOW_NET_MILLISECONDS))) await findEnded(eviction);
   }
 }
 
-async function act(node: string, facts: NodeEvictionFacts, { start, nudge, report, held }: EvictionPlan): Promise<void> {
-  const message = report && messageOf(report, facts, start, held);
-  await Promise.all([
-    ...(report && message
-      ? [onCluster(`report ${report}`, (cluster) => cluster.reportNodeEviction({ node, event: report, message }))]
-      : []),
-    ...start.map((volume) => startMigration(node, volume)),
-    ...nudge.map(tellToLookAgain),
-  ]);
+/** Looks at the node and does what is to be done. @returns what then: another look at once, or after the next signal or a while. */
+async function look(eviction: Eviction, seen: number): Promise<'end' | 'look' | 'wait'> {
+  const { node } = eviction;
+  eviction.troubles = [];
+  const facts = await attempt(eviction, `look at ${node}`, (summary) =>
+    onCluster(
+      summary,
+      (cluster) => cluster.observeNodeEviction({ node }),
+      (waits) => show(eviction, waits),
+    ),
+  );
+  if (!facts) return 'wait';
+  const plan = planEviction(facts, eviction.remembered);
+  eviction.remembered = rememberLook(eviction.remembered, facts);
+  Object.assign(eviction, { facts, held: plan.held });
+  show(eviction);
+  if (plan.over && !plan.report && eviction.changes === seen) return 'end';
+
+  const told = await act(eviction, facts, plan, seen);
+  if (!plan.over || !told) return 'wait';
+  eviction.remembered = { ...eviction.remembered, begun: false };
+  return 'look';
 }
 
-function startMigration(node: string, volume: string): Promise<void> {
+/** @returns whether the Event that was due has been told. */
+async function act(eviction: Eviction, facts: NodeEvictionFacts, plan: EvictionPlan, seen: number): Promise<boolean> {
+  const { report, start, nudge } = plan;
+  const [told] = await Promise.all([
+    report === undefined || tellEvent(eviction, report, messageOf(report, facts, plan)),
+    startAll(eviction, start, seen),
+    ...nudge.map(tellToLookAgain),
+  ]);
+  return told;
+}
+
+async function tellEvent(eviction: Eviction, event: EventReason, message: string): Promise<boolean> {
+  const { node } = eviction;
+  const told = await attempt(eviction, `report ${event}`, async (summary) => {
+    await onCluster(summary, (cluster) => cluster.reportNodeEviction({ node, event, message }));
+    return true;
+  });
+  return told === true;
+}
+
+/** Some at every look, however much changes; what is left when something has changed is for the next look to plan. */
+async function startAll(eviction: Eviction, volumes: readonly string[], seen: number): Promise<void> {
+  const left = [...volumes];
+  const startOneByOne = async () => {
+    do {
+      const volume = left.shift();
+      if (volume === undefined) return;
+      await startMigration(eviction, volume);
+    } while (eviction.changes === seen);
+  };
+  await Promise.all(Array.from({ length: STARTED_TOGETHER }, startOneByOne));
+}
+
+async function startMigration(eviction: Eviction, volume: string): Promise<void> {
   const { workflowId: follower } = workflowInfo();
-  const input = { volume, sourceNode: node, trigger: 'node-drain' } as const;
-  return onCluster(`move ${volume}`, (cluster) => cluster.startMigration({ ...input, follower }));
+  const input = { volume, sourceNode: eviction.node, trigger: 'node-drain' } as const;
+  // Beforehand: its end may be heard before its start is.
+  eviction.remembered = rememberStart(eviction.remembered, volume);
+  const started = await attempt(eviction, `move ${volume}`, async (summary) => {
+    await onCluster(summary, (cluster) => cluster.startMigration({ ...input, follower }));
+    return true;
+  });
+  if (!started) eviction.remembered = forgetStart(eviction.remembered, volume);
 }
 
 /** One that runs no more is found by the slow net. */
@@ -79,12 +141,32 @@ async function tellToLookAgain(volume: string): Promise<void> {
     .catch(() => undefined);
 }
 
-async function findEnded(volumes: readonly string[]): Promise<readonly MigrationEnded[]> {
-  if (volumes.length === 0) return [];
-  return onCluster('which migrations run no more?', (cluster) => cluster.findEndedMigrations({ volumes }));
+/** The slow net: a migration that was terminated tells nobody. */
+async function findEnded(eviction: Eviction): Promise<void> {
+  const volumes = eviction.remembered.following;
+  const find = (summary: string) => onCluster(summary, (cluster) => cluster.findEndedMigrations({ volumes }));
+  const ended = volumes.length === 0 ? [] : await attempt(eviction, 'which migrations run no more?', find);
+  eviction.remembered = { ...eviction.remembered, idle: [] };
+  for (const end of ended ?? []) eviction.remembered = rememberEnd(eviction.remembered, eviction.node, end);
 }
 
-function messageOf(report: EventReason, facts: NodeEvictionFacts, start: readonly string[], held: readonly string[]): string {
+/** @returns undefined where it failed. */
+async function attempt<T>(eviction: Eviction, summary: string, step: (summary: string) => Promise<T>): Promise<T | undefined> {
+  try {
+    return await step(summary);
+  } catch (error) {
+    const failure = failureOf(error);
+    if (!failure) throw error;
+    eviction.troubles.push(`${summary}: ${failure.reason}: ${failure.message}`);
+    return undefined;
+  }
+}
+
+function show({ node, facts, held, troubles }: Eviction, waitsForApiServer = false): void {
+  setCurrentDetails(describeEviction({ node, held, troubles, waitsForApiServer, ...(facts && { facts }) }));
+}
+
+function messageOf(report: EventReason, facts: NodeEvictionFacts, { start, held }: EvictionPlan): string {
   const kept = held.length > 0 ? `; held back by a person: ${held.join(', ')}` : '';
   if (report === 'EvictionStarted') return `moves ${start.length} volumes to other nodes${kept}`;
   if (report === 'EvictionCompleted') return `all volumes have moved to other nodes${kept}`;

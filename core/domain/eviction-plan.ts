@@ -63,6 +63,16 @@ function reportDue({ wanted, over, starts, begun }: Record<'wanted' | 'over' | '
   return wanted && starts && !begun ? 'EvictionStarted' : undefined;
 }
 
+/** What is remembered when a migration is to be started or joined. */
+export function rememberStart(memory: EvictionMemory, volume: string): EvictionMemory {
+  return { ...memory, following: [...memory.following, volume], begun: true };
+}
+
+/** What is remembered when that failed: the next look plans it again. */
+export function forgetStart(memory: EvictionMemory, volume: string): EvictionMemory {
+  return { ...memory, following: memory.following.filter((followed) => followed !== volume) };
+}
+
 /** What is remembered once a migration has ended. */
 export function rememberEnd(memory: EvictionMemory, node: string, ended: MigrationEnded): EvictionMemory {
   const following = memory.following.filter((volume) => volume !== ended.volume);

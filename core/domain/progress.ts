@@ -1,22 +1,28 @@
 /** What a person reads in Temporal's Web UI of a migration or a node's eviction: markdown, made from what the workflow knows. */
 import type { NodeEvictionFacts } from '../contracts/cluster-activities.ts';
 import type { MigrationProgress, TurnRequest } from '../contracts/migration.ts';
+import type { Refusal } from '../contracts/reasons.ts';
 import type { Turns } from './turns.ts';
 
 export interface MigrationView extends MigrationProgress {
   /** 0 to 100, of the sync or verify that runs. */
   readonly percent?: number;
+  /** By node, why it is no target; undefined: it does not wait for one. */
+  readonly refusals?: Readonly<Record<string, Refusal>>;
+  readonly waitsForApiServer: boolean;
   /** Why it was parked last, also when it goes on again. */
   readonly lastFailure?: string;
   readonly abortable: boolean;
 }
 
 export function describeMigration(view: MigrationView): string {
-  const { volume, sourceNode, targetNode, phase, percent, message, lastFailure, abortable } = view;
+  const { volume, sourceNode, targetNode, phase, percent, message, refusals = {}, waitsForApiServer, lastFailure, abortable } = view;
   const lines = [
     `**${inCell(volume)}** from **${sourceNode}** to ${targetNode ? `**${targetNode}**` : 'a node not chosen yet'}`,
     '',
     `- ${phase}${percent === undefined ? '' : `, ${percent} %`}: ${inCell(message)}`,
+    ...Object.entries(refusals).map(([node, refusal]) => `  - ${node}: ${refusal}`),
+    ...(waitsForApiServer ? ['- waits for the API server'] : []),
     ...(lastFailure ? [`- last failure: ${inCell(lastFailure)}`] : []),
     ...(phase === 'NeedsAttention' ? ['- signal `retry` goes on'] : []),
     abortable
@@ -28,23 +34,37 @@ export function describeMigration(view: MigrationView): string {
 
 export interface EvictionView {
   readonly node: string;
-  readonly facts: NodeEvictionFacts;
+  /** undefined: no look at the node has succeeded yet. */
+  readonly facts?: NodeEvictionFacts;
   /** Held back by a person. */
   readonly held: readonly string[];
+  /** What failed and is tried again. */
+  readonly troubles: readonly string[];
+  readonly waitsForApiServer: boolean;
 }
 
-export function describeEviction({ node, facts, held }: EvictionView): string {
+export function describeEviction({ node, facts, held, troubles, waitsForApiServer }: EvictionView): string {
+  const rows = facts ? volumeRows(facts, held) : [];
+  const table = [['volume', 'target', 'phase', 'done', 'what happens'], ['---', '---', '---', '---', '---'], ...rows];
+  const left = facts && rows.length === 0 ? '; no volume is left' : '';
+  return [
+    `**${node}**: ${facts ? standing(facts) : 'not looked at yet'}${left}`,
+    ...(rows.length > 0 ? ['', ...table.map((cells) => `| ${cells.join(' | ')} |`)] : []),
+    ...(waitsForApiServer || troubles.length > 0 ? [''] : []),
+    ...(waitsForApiServer ? ['- waits for the API server'] : []),
+    ...troubles.map((trouble) => `- failed, and is tried again: ${inCell(trouble)}`),
+  ].join('\n');
+}
+
+function volumeRows(facts: NodeEvictionFacts, held: readonly string[]): readonly (readonly string[])[] {
   const running = new Map(facts.running.map((migration) => [migration.volume, migration]));
   const volumes = [...new Set([...facts.volumes.map(({ volume }) => volume), ...running.keys()])].sort();
-  const rows = volumes.map((volume) => {
+  return volumes.map((volume) => {
     const migration = running.get(volume);
     const waits = held.includes(volume) ? 'held back by a person until the node is uncordoned' : 'not begun';
     const percent = migration?.percent === undefined ? '' : `${migration.percent} %`;
     return [volume, migration?.target ?? '', migration?.phase ?? '', percent, migration?.message ?? waits].map(inCell);
   });
-  if (rows.length === 0) return `**${node}**: ${standing(facts)}; no volume is left`;
-  const table = [['volume', 'target', 'phase', 'done', 'what happens'], ['---', '---', '---', '---', '---'], ...rows];
-  return [`**${node}**: ${standing(facts)}`, '', ...table.map((cells) => `| ${cells.join(' | ')} |`)].join('\n');
 }
 
 export function describeTurns({ limits, running, waiting }: Turns): string {

@@ -17,6 +17,8 @@ interface Rule {
 export class Faults {
   readonly #gates = new Map<string, { gate: Gate; arrive: () => void; opened: Promise<void> }>();
   readonly #rules: Rule[] = [];
+  /** Steps that were made to fail, and have. */
+  readonly met = new Set<string>();
 
   /** @param step `<activity>`, `<activity> <node>` or `<activity> <volume>`. */
   gate(step: string): Gate {
@@ -57,6 +59,7 @@ export class Faults {
     const rule = this.#rules.find(({ step, times }) => steps.includes(step) && times > 0);
     if (!rule) return;
     rule.times -= 1;
+    this.met.add(rule.step);
     throw rule.error();
   }
 }

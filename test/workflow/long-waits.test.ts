@@ -31,3 +31,21 @@ test('a step that has used up its retries parks the migration, and retry goes on
   await migration.retry();
   expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
 });
+
+test.for([
+  ['while it reserves room', 'reserveTarget'],
+  ['while the agent asks whether it may close the volume', 'closeSource'],
+] as const)('an API server that does not answer %s is waited for, and that is said', async ([, step], { bed, harness }) => {
+  const { world } = harness;
+  world.faults.fail(step, 'ApiUnavailable', { times: 1000 });
+  const migration = await harness.migrate();
+  await eventually(() => expect(world.faults.met.has(step)).toBe(true));
+  await bed.environment.sleep('10 minutes');
+  await eventually(async () => expect(await migration.details()).toContain('- waits for the API server'));
+  expect(harness.migrateObject().phases).not.toContain('NeedsAttention');
+
+  world.faults.mend(step);
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  expect(harness.migrateObject().phases).not.toContain('NeedsAttention');
+  expect(await migration.details()).not.toContain('waits for the API server');
+});

@@ -58,7 +58,12 @@ describe.concurrent('a migration that has to wait', () => {
     const migration = await harness.migrate();
     await eventually(() => expect(harness.migrateObject().message).toBe(`no node can take the volume: ${n1} SourceNode, ${n2} PoolFull`));
     expect(world.events).toContain(`WaitingForTarget ${harness.data}`);
-    expect(await migration.details()).toContain('Reserving: no node can take the volume');
+    expect(await migration.details()).toContain(`Reserving: no node can take the volume\n  - ${n1}: SourceNode\n  - ${n2}: PoolFull\n`);
+    world.node(n2).cordoned = true;
+    await migration.lookAgain();
+    await eventually(() => expect(harness.migrateObject().message).toMatch(`${n2} NodeUnschedulable`));
+    expect(await migration.details()).toContain(`  - ${n2}: NodeUnschedulable`);
+    world.node(n2).cordoned = false;
 
     world.node(n2).freeBytes = 100 * MiB;
     await migration.lookAgain();
@@ -236,6 +241,14 @@ describe.concurrent('a step that fails', () => {
   test('is tried again', async ({ harness }) => {
     harness.world.faults.fail(`ensureTargetMirror ${harness.n2}`, 'CommandFailed', { times: 2 });
     expect(await (await harness.migrate()).result()).toMatchObject({ outcome: 'Completed' });
+  });
+
+  test('because the API server refuses parks the migration at once: nobody waits for that', async ({ harness }) => {
+    harness.world.faults.fail('reserveTarget', 'ApiRefused', { message: 'forbidden', permanent: true });
+    const migration = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject().message).toBe('ApiRefused: reserveTarget: forbidden'));
+    await migration.retry();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
   });
 
   test('for good parks the migration with its reason, until retry', async ({ harness }) => {

@@ -62,3 +62,44 @@ test('an abort leaves the share of a target whose agent falls silent meanwhile',
   expect(await migration.result()).toMatchObject({ outcome: 'Aborted' });
   expect(harness.migrateObject().message).toMatch(/is away and removes its share when it returns$/);
 });
+
+test('an eviction that cannot start one of its migrations moves the others, says so, and tries again', async ({ harness }) => {
+  const { world, n1, n2, data } = harness;
+  const log = harness.volume('log');
+  world.addVolume(log, n1);
+  world.faults.fail(`startMigration ${data}`, 'Error', { message: 'RESOURCE_EXHAUSTED', times: 1000, permanent: true });
+  world.faults.fail('findEndedMigrations', 'Error', { permanent: true });
+  world.faults.fail('observeNodeEviction', 'Error', { permanent: true });
+  await harness.cordon();
+  await eventually(() => expect(world.volumes.get(log)?.affinity).toBe(n2));
+  await eventually(async () =>
+    expect(await harness.evictionDetails()).toContain(
+      `failed, and is tried again: move ${data}: Error: startMigration: RESOURCE_EXHAUSTED`,
+    ),
+  );
+  world.faults.mend(`startMigration ${data}`);
+  await harness.eviction().result();
+  expect(world.volumes.get(data)?.affinity).toBe(n2);
+});
+
+test('an eviction of many volumes starts ten migrations at a time', async ({ harness }) => {
+  const { world, n1 } = harness;
+  const volumes = Array.from({ length: 14 }, (_, index) => harness.volume(`v${index}`));
+  for (const volume of volumes) world.addVolume(volume, n1);
+  world.volumes.delete(harness.data);
+  let started = 0;
+  const gate = Promise.withResolvers<void>();
+  harness.activities.startMigration = async ({ volume }) => {
+    started += 1;
+    await gate.promise;
+    world.volumes.delete(volume);
+  };
+  await harness.cordon();
+  await eventually(() => expect(started).toBe(10));
+  const { events } = await harness.eviction().fetchHistory();
+  const scheduled = events?.filter(({ activityTaskScheduledEventAttributes: it }) => it?.activityType?.name === 'startMigration');
+  expect(scheduled).toHaveLength(10);
+  gate.resolve();
+  await harness.eviction().result();
+  expect(started).toBe(14);
+});

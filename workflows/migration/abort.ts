@@ -1,14 +1,13 @@
 /** A migration is taken back: the source is exactly as it was, first, because its users wait for it; then what was made elsewhere goes. */
 import { CancellationScope, condition } from '@temporalio/workflow';
 import type { Mirror } from '../../core/contracts/migration.ts';
-import { onCluster } from '../activities.ts';
 import { failureOf } from '../failure.ts';
 import { AGENT_LOOK_MILLISECONDS } from '../timings.ts';
 import { look } from './attend.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
-import { control } from './steps.ts';
+import { control, inCluster } from './steps.ts';
 
 export const takeBack: RunStage = async (run) => {
   const { abort } = run.inbox;
@@ -23,7 +22,7 @@ export const takeBack: RunStage = async (run) => {
   }
   // A target that was given up was cleaned then.
   const clean = begun && target ? await discardTarget(run, begun) : true;
-  await onCluster('release the room on the target', (cluster) => cluster.releaseReservation({ ref }));
+  await inCluster(run, 'release the room on the target', (cluster) => cluster.releaseReservation({ ref }));
   const left = clean ? '' : `; the agent on ${target?.node} is away and removes its share when it returns`;
   await report(run, 'Aborted', `${abort?.message ?? 'taken back'}${left}`, { event: 'MigrationAborted' });
   return 'Aborted';

@@ -6,17 +6,20 @@
  */
 import { condition } from '@temporalio/workflow';
 import type { Phase } from '../../core/contracts/phases.ts';
-import { onCluster } from '../activities.ts';
 import { failureOf } from '../failure.ts';
 import { FIRST_LOOK_MILLISECONDS, LONGEST_LOOK_MILLISECONDS, WAITING_LOOK_MILLISECONDS } from '../timings.ts';
-import { reportObstacle, show } from './report.ts';
+import { show } from './display.ts';
+import { reportObstacle } from './report.ts';
 import type { MigrationRun } from './run.ts';
+import { inCluster } from './steps.ts';
 
 const WAITING_PHASES: readonly Phase[] = ['Reserving', 'AwaitingDetach'];
 
 export async function look(run: MigrationRun): Promise<void> {
   const { input, sourceNode, ref } = run;
-  run.facts = await onCluster('look at the objects', (cluster) => cluster.observeVolume({ ...input, sourceNode, ...(ref && { ref }) }));
+  run.facts = await inCluster(run, 'look at the objects', (cluster) =>
+    cluster.observeVolume({ ...input, sourceNode, ...(ref && { ref }) }),
+  );
   run.looks += 1;
   if (run.facts.unwanted !== undefined && !run.pointOfNoReturn) {
     run.inbox.wantAbort({ message: `no longer wanted: ${run.facts.unwanted}`, byPerson: false });

@@ -10,14 +10,13 @@ import type { Mirror } from '../../core/contracts/migration.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import type { TransientError } from '../../core/contracts/reasons.ts';
 import { type DetachVerdict, judgeDetach, mayClose } from '../../core/domain/detach.ts';
-import { onCluster } from '../activities.ts';
 import { failureOf, MigrationFailure } from '../failure.ts';
 import { look } from './attend.ts';
 import { attachTarget, beginAnew } from './mirror.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
-import { control, pauseAfterSetback, sync } from './steps.ts';
+import { control, inCluster, pauseAfterSetback, sync } from './steps.ts';
 import { prove } from './verify.ts';
 
 export const cutOver: RunStage = async (run) => {
@@ -112,7 +111,7 @@ async function handOver(run: MigrationRun): Promise<void> {
   await Promise.all([dissolve('source'), dissolve('target')]);
   if (sourceSha256) await compareHashes(run, mirror, sourceSha256);
   const request = { ref, sourceNode: source.node, target, sizeBytes, pool };
-  await onCluster(`point the objects to ${target.node}`, (cluster) => cluster.switchObjects(request));
+  await inCluster(run, `point the objects to ${target.node}`, (cluster) => cluster.switchObjects(request));
 }
 
 /** @returns undefined where an earlier run has taken the mirror down already without leaving a hash. */
@@ -146,7 +145,7 @@ export const removeSource: RunStage = async (run) => {
   // The target first: its agent looks whether the volume is there at all, and a run may begin here, long after the cut-over.
   await control(run, target.node, `take the migration's tags off on ${target.node}`, (agent) => agent.releaseTarget({ mirror }));
   await control(run, source.node, `remove the volume on ${source.node}`, (agent) => agent.removeSource({ mirror }));
-  await onCluster(`remove the replica on ${source.node}`, (cluster) => cluster.removeSourceReplica({ ref, sourceNode: source.node }));
+  await inCluster(run, `remove the replica on ${source.node}`, (cluster) => cluster.removeSourceReplica({ ref, sourceNode: source.node }));
   await report(run, 'Completed', `moved from ${source.node} to ${target.node}`, { event: 'MigrationCompleted' });
   return 'Completed';
 };

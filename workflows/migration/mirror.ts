@@ -1,13 +1,12 @@
 /** The mirror: put in on both nodes, in sync, put in again after whatever took it away. */
 import type { Mirror } from '../../core/contracts/migration.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
-import { onCluster } from '../activities.ts';
 import { failureOf } from '../failure.ts';
 import { look } from './attend.ts';
 import { report } from './report.ts';
 import { type MigrationRun, required, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
-import { control, pauseAfterSetback, sync } from './steps.ts';
+import { control, inCluster, pauseAfterSetback, sync } from './steps.ts';
 import { giveTurnBack } from './turn.ts';
 
 /** Errors of a target with which another node would do. */
@@ -69,7 +68,7 @@ async function giveUpTarget(run: MigrationRun, mirror: Mirror, refusal: Refusal)
   run.givenUp[node] = refusal;
   await control(run, node, `remove what was made on ${node}`, (agent) => agent.discardTarget({ mirror }));
   await giveTurnBack(run);
-  await onCluster(`release the room on ${node}`, (cluster) => cluster.releaseReservation({ ref }));
+  await inCluster(run, `release the room on ${node}`, (cluster) => cluster.releaseReservation({ ref }));
   delete run.target;
   run.pairing = mirror.pairing + 1;
   await report(run, 'Reserving', `${node} cannot take the volume (${refusal}): looks for another node`, { pairing: run.pairing });

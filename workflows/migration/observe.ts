@@ -3,25 +3,24 @@ import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
 import { chooseEntry, isCutOver } from '../../core/domain/entry.ts';
 import { choosePairing, isClosed } from '../../core/domain/pairing.ts';
 import { checkLogicalVolume, checkObjects } from '../../core/domain/source-check.ts';
-import { onCluster } from '../activities.ts';
 import { badInput, MigrationFailure } from '../failure.ts';
 import { look } from './attend.ts';
 import { adoptRecord, type MigrationRun, requireFacts, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
-import { control } from './steps.ts';
+import { control, inCluster } from './steps.ts';
 
 /** Asks no agent, so that it ends whoever is away. */
 export const observe: RunStage = async (run) => {
   const { volume } = run.input;
   const lookedFrom = run.sourceNode;
-  const [found] = await Promise.all([onCluster('find the record', (cluster) => cluster.findMigration({ volume })), look(run)]);
+  const [found] = await Promise.all([inCluster(run, 'find the record', (cluster) => cluster.findMigration({ volume })), look(run)]);
   if (found) adoptRecord(run, found);
   if (run.sourceNode !== lookedFrom) await look(run);
   const record = found && { ...found, pointOfNoReturn: run.pointOfNoReturn };
   const entry = chooseEntry(record, requireFacts(run), run.sourceNode);
   if (entry !== 'Open') return entry;
 
-  const opened = await onCluster('open the record', (cluster) => cluster.openMigration(run.input));
+  const opened = await inCluster(run, 'open the record', (cluster) => cluster.openMigration(run.input));
   adoptRecord(run, opened);
   const reopened = chooseEntry(opened, requireFacts(run), run.sourceNode);
   return reopened === 'Open' ? 'Pending' : reopened;

@@ -2,7 +2,8 @@
 import { condition } from '@temporalio/workflow';
 import type { Failure } from '../failure.ts';
 import { failureOf } from '../failure.ts';
-import { report, show } from './report.ts';
+import { show } from './display.ts';
+import { report } from './report.ts';
 import type { ActivePhase, MigrationRun } from './run.ts';
 import type { Stage } from './stages.ts';
 import { giveTurnBack } from './turn.ts';

@@ -1,16 +1,15 @@
 /** Before anything is made: where the volume goes, and that nobody uses it any more. */
-import { onCluster } from '../activities.ts';
 import { report } from './report.ts';
 import { requireFacts, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
-import { nextLook } from './steps.ts';
+import { inCluster, nextLook } from './steps.ts';
 import { giveTurnBack, takeTurn } from './turn.ts';
 
 export const reserve: RunStage = async (run) => {
   const { sourceNode, pool = '', sizeBytes = 0, givenUp } = run;
   const ref = requireRef(run);
   const request = { ref, sourceNode, pool, sizeBytes, givenUp };
-  const result = await onCluster('reserve room on a node', (cluster) => cluster.reserveTarget(request));
+  const result = await inCluster(run, 'reserve room on a node', (cluster) => cluster.reserveTarget(request));
   if (result.kind === 'reserved') {
     run.target = result.target;
     return 'AwaitingDetach';

@@ -1,13 +1,12 @@
-/** What the world is told of a migration: its LocalVolumeMigrate, Temporal's search attributes and current details, the answer to `progress`. */
+/** What the world is told of a migration: its LocalVolumeMigrate, and Temporal's search attributes. */
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import { upsertSearchAttributes } from '@temporalio/workflow';
 import type { ClusterActivities, PhaseReport } from '../../core/contracts/cluster-activities.ts';
-import type { MigrationProgress } from '../../core/contracts/migration.ts';
 import { SearchAttribute } from '../../core/contracts/names.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
-import { describeMigration } from '../../core/domain/progress.ts';
-import { onCluster } from '../activities.ts';
+import { show } from './display.ts';
 import { type MigrationRun, requireRef } from './run.ts';
+import { inCluster } from './steps.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 const VOLUME = keyword(SearchAttribute.volume);
@@ -32,12 +31,16 @@ type ReportedFacts = Omit<PhaseReport, 'ref' | 'phase' | 'message'>;
 /** Enters a phase, or says something new in it. What was said already is not said again. */
 export async function report(run: MigrationRun, phase: Phase, message: string, facts: ReportedFacts = {}): Promise<void> {
   const { event, refusals, reason, parkedIn, ...durable } = facts;
-  const said = phase === run.phase && message === run.message && Object.keys(durable).length === 0;
+  const same = phase === run.phase && message === run.message && JSON.stringify(refusals) === JSON.stringify(run.refusals);
+  const said = same && Object.keys(durable).length === 0;
   if (phase !== run.phase) {
-    const target = run.target?.node;
-    upsertSearchAttributes([{ key: PHASE, value: phase }, ...(target ? [{ key: TARGET_NODE, value: target }] : [])]);
+    upsertSearchAttributes([
+      { key: PHASE, value: phase },
+      // A target that was given up is none.
+      { key: TARGET_NODE, value: run.target?.node ?? null },
+    ]);
   }
-  Object.assign(run, { phase, message, doing: message });
+  Object.assign(run, { phase, message, doing: message, refusals });
   show(run);
   const ref = requireRef(run);
   if (!said) await inTurn(run, (cluster) => cluster.reportPhase({ ref, phase, message, ...facts }));
@@ -59,23 +62,7 @@ export async function reportObstacle(run: MigrationRun, obstacle: string | undef
 /** One after another: agents take their permissions from the phase that is written last. */
 async function inTurn(run: MigrationRun, write: (cluster: ClusterActivities) => Promise<void>): Promise<void> {
   const before = run.reporting;
-  const own = before.then(() => onCluster('report', write));
+  const own = before.then(() => inCluster(run, 'report', write));
   run.reporting = own.catch(() => undefined);
   await own;
-}
-
-export function show(run: MigrationRun): void {
-  const { facts, lastFailure, pointOfNoReturn } = run;
-  setCurrentDetails(
-    describeMigration({
-      ...progressOf(run),
-      abortable: !pointOfNoReturn,
-      ...(facts?.percent !== undefined && { percent: facts.percent }),
-      ...(lastFailure && { lastFailure: `${lastFailure.reason}: ${lastFailure.message}` }),
-    }),
-  );
-}
-
-export function progressOf({ input, phase, sourceNode, target, message }: MigrationRun): MigrationProgress {
-  return { volume: input.volume, phase, sourceNode, ...(target && { targetNode: target.node }), message };
 }

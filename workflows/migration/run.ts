@@ -24,11 +24,15 @@ export interface MigrationRun {
   message: string;
   /** What is reported again when nothing is in the way of it any more. */
   doing: string;
+  /** Why each node is no target, as reported last. */
+  refusals?: Readonly<Record<string, Refusal>> | undefined;
   lastFailure?: Failure;
   /** Settles when the last report is written, or has failed in its caller's hands. */
   reporting: Promise<void>;
   /** Nodes that have a step of this run in their queues. */
   readonly atWork: string[];
+  /** Steps of this run that wait for the API server. */
+  outages: number;
 
   pool?: string;
   sizeBytes?: number;
@@ -69,6 +73,7 @@ export function beginRun(input: MigrateVolumeInput): MigrationRun {
     doing: '',
     reporting: Promise.resolve(),
     atWork: [],
+    outages: 0,
     mirrorStands: false,
     verified: false,
     closed: false,

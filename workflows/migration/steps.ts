@@ -1,8 +1,10 @@
-/** Steps on nodes: while one waits in a node's queue or runs there, the node is named where people look. */
+/** Steps on nodes and on Kubernetes: what one waits for, a node's agent or the API server, is named where people look. */
 import { condition } from '@temporalio/workflow';
+import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { NodeActivities } from '../../core/contracts/node-activities.ts';
 import type { TransientError } from '../../core/contracts/reasons.ts';
-import { onControlQueue, onSyncQueue } from '../activities.ts';
+import { type OutageListener, onCluster, onControlQueue, onSyncQueue, throughOutages } from '../activities.ts';
+import { show } from './display.ts';
 import type { MigrationRun } from './run.ts';
 
 type Call<T> = (agent: NodeActivities) => Promise<T>;
@@ -10,7 +12,12 @@ type Call<T> = (agent: NodeActivities) => Promise<T>;
 /** Before the point of no return the phases know another way; after it, and on the way back, there is only another attempt. */
 const ANSWERED: readonly TransientError[] = ['VolumeInUse', 'MirrorNotReady', 'MirrorBypassed'];
 
-/** A short step. @param answered errors that its caller has an answer to, beside those of the phase. */
+/** A step on Kubernetes. */
+export function inCluster<T>(run: MigrationRun, summary: string, call: (cluster: ClusterActivities) => Promise<T>): Promise<T> {
+  return onCluster(summary, call, outageOf(run));
+}
+
+/** A short step on a node. @param answered errors that its caller has an answer to, beside those of the phase. */
 export function control<T>(
   run: MigrationRun,
   node: string,
@@ -22,7 +29,7 @@ export function control<T>(
   return atWork(run, node, () => call(onControlQueue(step)));
 }
 
-/** A wait of minutes to hours. */
+/** A wait of minutes to hours on a node. */
 export function sync<T>(run: MigrationRun, node: string, summary: string, call: Call<T>): Promise<T> {
   return atWork(run, node, () => call(onSyncQueue({ node, summary, answered: answeredIn(run) })));
 }
@@ -34,10 +41,18 @@ function answeredIn({ pointOfNoReturn, phase }: MigrationRun): readonly Transien
 async function atWork<T>(run: MigrationRun, node: string, work: () => Promise<T>): Promise<T> {
   run.atWork.push(node);
   try {
-    return await work();
+    // Its agent asks the API server for permission.
+    return await throughOutages(outageOf(run), work);
   } finally {
     run.atWork.splice(run.atWork.indexOf(node), 1);
   }
+}
+
+function outageOf(run: MigrationRun): OutageListener {
+  return (waits) => {
+    run.outages += waits ? 1 : -1;
+    show(run);
+  };
 }
 
 /** Until something was looked at anew, at the latest by the next regular look. */

@@ -1,9 +1,8 @@
 /** A migration's turn to sync: wanted before its mirror is put in, given back when it stands still or has ended. */
 import { condition } from '@temporalio/workflow';
-import { onCluster } from '../activities.ts';
 import { report } from './report.ts';
 import { type MigrationRun, required } from './run.ts';
-import { nextLook } from './steps.ts';
+import { inCluster, nextLook } from './steps.ts';
 
 /** @returns false: others sync; the world was looked at anew meanwhile. */
 export async function takeTurn(run: MigrationRun): Promise<boolean> {
@@ -13,7 +12,7 @@ export async function takeTurn(run: MigrationRun): Promise<boolean> {
   if (granted()) return true;
   run.turnWanted = true;
   const request = { volume: input.volume, source: sourceNode, target: node };
-  const { perNode, perCluster } = await onCluster('ask for a turn to sync', (cluster) => cluster.requestTurn(request));
+  const { perNode, perCluster } = await inCluster(run, 'ask for a turn to sync', (cluster) => cluster.requestTurn(request));
   if (await condition(granted, FREE_TURN_MILLISECONDS)) return true;
   const limits = `${perNode} a node, ${perCluster} in the cluster`;
   await report(run, 'AwaitingDetach', `waits for its turn to sync from ${sourceNode} to ${node} (at most ${limits})`);
@@ -29,5 +28,5 @@ export async function giveTurnBack(run: MigrationRun): Promise<void> {
   if (!run.turnWanted) return;
   run.turnWanted = false;
   inbox.turnTo = undefined;
-  await onCluster('give the turn to sync back', (cluster) => cluster.releaseTurn({ volume: input.volume }));
+  await inCluster(run, 'give the turn to sync back', (cluster) => cluster.releaseTurn({ volume: input.volume }));
 }

@@ -8,6 +8,7 @@ const view: MigrationView = {
   targetNode: 'n2',
   message: 'copies to n2',
   percent: 42,
+  waitsForApiServer: false,
   abortable: true,
 };
 
@@ -23,6 +24,21 @@ describe('a migration is described', () => {
     expect(describeMigration({ ...pending, phase: 'Reserving' })).toMatch(
       /^\*\*data\*\* from \*\*n1\*\* to a node not chosen yet\n\n- Reserving: /,
     );
+  });
+
+  test('with the reason of each node that cannot take it', () => {
+    const { targetNode, percent, ...waiting } = view;
+    const refusals = { n1: 'SourceNode', n2: 'PoolFull' } as const;
+    const described = describeMigration({ ...waiting, phase: 'Reserving', message: 'no node can take the volume', refusals });
+    expect(described.split('\n').slice(2, 5)).toEqual([
+      '- Reserving: no node can take the volume',
+      '  - n1: SourceNode',
+      '  - n2: PoolFull',
+    ]);
+  });
+
+  test('as waiting for the API server while that does not answer', () => {
+    expect(describeMigration({ ...view, waitsForApiServer: true }).split('\n')[3]).toBe('- waits for the API server');
   });
 
   test('with what failed last and how it goes on, on one line each', () => {
@@ -41,6 +57,7 @@ describe('a migration is described', () => {
 });
 
 describe('an eviction is described', () => {
+  const eviction = { node: 'n1', held: [], troubles: [], waitsForApiServer: false };
   const facts = {
     exists: true,
     cordoned: true,
@@ -54,7 +71,7 @@ describe('an eviction is described', () => {
   };
 
   test('by a table with a row for each volume', () => {
-    expect(describeEviction({ node: 'n1', facts, held: ['log'] }).split('\n')).toEqual([
+    expect(describeEviction({ ...eviction, facts, held: ['log'] }).split('\n')).toEqual([
       '**n1**: cordoned, its volumes move',
       '',
       '| volume | target | phase | done | what happens |',
@@ -71,6 +88,16 @@ describe('an eviction is described', () => {
     ['labelled', { disabled: true }, 'label hwameistor.io/eviction=disable keeps its volumes; no volume is left'],
     ['deleted', { exists: false }, 'the node is gone; no volume is left'],
   ])('of an empty node that is %s', (_, change, text) => {
-    expect(describeEviction({ node: 'n1', facts: { ...facts, ...change, volumes: [], running: [] }, held: [] })).toBe(`**n1**: ${text}`);
+    expect(describeEviction({ ...eviction, facts: { ...facts, ...change, volumes: [], running: [] } })).toBe(`**n1**: ${text}`);
+  });
+
+  test('with what failed and what it waits for, also before anything was seen of the node', () => {
+    const described = describeEviction({ ...eviction, waitsForApiServer: true, troubles: ['move data: Error: try | later'] });
+    expect(described.split('\n')).toEqual([
+      '**n1**: not looked at yet',
+      '',
+      '- waits for the API server',
+      '- failed, and is tried again: move data: Error: try \\| later',
+    ]);
   });
 });
