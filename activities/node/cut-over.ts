@@ -2,6 +2,7 @@
 import type { Mirror } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
+import { readBlockStatistics } from '../../system/block-device.ts';
 import { removeDevice } from '../../system/device-mapper/change-device.ts';
 import type { MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume, changeLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
@@ -17,7 +18,7 @@ import { requirePermission } from './permission.ts';
 
 /**
  * The source's mark is the point of no return: its node sees that the copy is whole and that nobody can write to the source any more, and from then
- * on not even a reboot lets anybody. The target's follows once the LocalVolumeMigrate says so, also where the source was restarted since: what was
+ * on a reboot by itself lets nobody: who activates the volume by name is found out before it goes. The target's follows once the LocalVolumeMigrate says so, also where the source was restarted since: what was
  * whole then is whole. @throws MirrorNotReady, LogicalVolumeMissing
  */
 export function markCutOver(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {
@@ -33,7 +34,7 @@ export function markCutOver(deps: NodeDependencies, mirror: Mirror, role: Mirror
       throw failure('MirrorNotReady', `the mirror is not whole on the ${role}: ${describe(resource?.state)}`);
     }
     if (role === 'source' && device) throw failure('MirrorNotReady', `${device.name} exists: the source is not closed`);
-    // Not by a reboot either is the source's plain device to come back.
+    // The activation at boot is not to bring the source's plain device back.
     await changeLogicalVolume(step.host, logicalVolume, {
       addTags: [tag(Tag.cutOver, uid)],
       ...(role === 'source' && { autoactivation: false as const }),
@@ -57,8 +58,11 @@ export function dissolveMirror(deps: NodeDependencies, mirror: Mirror, role: Mir
   });
 }
 
-/** The device is gone where all went well; somebody may have activated the volume since, or a reboot before its mark. */
-async function dissolveSource({ host, drbd, names }: MirrorStep, { device, back, resource }: NodeVolume): Promise<void> {
+/** The device is gone where all went well; somebody may have activated the volume since. */
+async function dissolveSource(step: MirrorStep, found: NodeVolume): Promise<void> {
+  const { host, drbd, names } = step;
+  const { device, back, resource } = found;
+  await requireUnwritten(step, found);
   if (device) await removeDevice(host, device.name).catch(asVolumeInUse);
   if (resource) await drbd.down(resource.resource);
   if (back) await removeDevice(host, names.backDevice).catch(asVolumeInUse);
@@ -87,6 +91,7 @@ export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<vo
     if (!found.logicalVolume) return;
     requireCutOver(step, found);
     if (found.resource || found.back) throw failure('MirrorNotReady', 'the mirror is still up on the source');
+    await requireUnwritten(step, found);
     if (found.device && found.device.openCount > 0) throw failure('VolumeInUse', `${found.device.name} is open`);
     const { uuid } = found.logicalVolume;
     await removeLogicalVolume(step.host, { volumeGroup: mirror.pool, uuid, tag: tag(Tag.cutOver, mirror.migration.uid) });
@@ -101,6 +106,21 @@ export function releaseTarget(deps: NodeDependencies, mirror: Mirror): Promise<v
     const ours = [tag(Tag.migration, uid), tag(Tag.cutOver, uid)];
     await changeLogicalVolume(step.host, logicalVolume, { removeTags: logicalVolume.tags.filter((candidate) => ours.includes(candidate)) });
   });
+}
+
+/**
+ * A device that was there when the source was marked could not have been: this one is new, and every write it counts is missing on the target.
+ * Whoever wants them, or wants them no more, is a person. @throws SourceWritten
+ */
+async function requireUnwritten({ host, mirror }: MirrorStep, { device }: NodeVolume): Promise<void> {
+  if (!device) return;
+  const { writtenSectors, discardedSectors } = await readBlockStatistics(host, device.number);
+  if (writtenSectors + discardedSectors === 0) return;
+  const { migration, pool, source, target } = mirror;
+  throw failure(
+    'SourceWritten',
+    `${pool}/${migration.volume} was activated on ${source.node} after it had been given to ${target.node}, and has been written to there (${writtenSectors} sectors, ${discardedSectors} discarded): ${target.node} lacks that. Nothing is removed; save what is needed, deactivate it (lvchange -an) and retry`,
+  );
 }
 
 /** @throws NotPermitted */

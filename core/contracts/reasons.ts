@@ -38,6 +38,7 @@ export const PERMANENT_ERRORS = [
   'NotPermitted',
   'StaleActivity',
   'PointOfNoReturnPassed',
+  'SourceWritten',
   'PersistentVolumeRefused',
   'HashMismatch',
   'LocalVolumeMissing',

@@ -50,7 +50,7 @@ export async function removeLogicalVolume(host: Host, { volumeGroup, uuid, tag }
 export interface LogicalVolumeChange {
   readonly addTags?: readonly string[];
   readonly removeTags?: readonly string[];
-  /** Keeps `vgchange -ay`, and so a reboot, from activating the volume. */
+  /** Keeps `vgchange -aay`, with which systems boot, from activating the volume; `-ay` activates it all the same. */
   readonly autoactivation?: false;
 }
 

@@ -59,7 +59,7 @@ export class FakeNode {
 
   /** @param beforeCommand hears each command that changes something, and may crash the agent. */
   host(beforeCommand: (commandLine: string, act: (moment: 'all' | 'half') => string) => string): Host {
-    const run: Run = async (program, args) => {
+    const run: Run = async (program, args, options) => {
       try {
         const changes =
           !['lvs', 'vgs', 'flock', 'blockdev'].includes(program) && !['info', 'table', 'events2', 'mknodes'].includes(args[0]!);
@@ -68,7 +68,9 @@ export class FakeNode {
         return { exitCode: 0, stdout, stderr: '' };
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
-        throw new CommandError({ program, args, stderr: error.message, ending: { exitCode: error.exitCode } });
+        const { exitCode, message: stderr } = error;
+        if (options?.expectedExitCodes?.includes(exitCode)) return { exitCode, stdout: '', stderr };
+        throw new CommandError({ program, args, stderr, ending: { exitCode } });
       }
     };
     return {
@@ -96,6 +98,12 @@ export class FakeNode {
     const peer = replicationOf(this, resource) === 'Connected' ? peerOf(this, resource) : undefined;
     if (peer) this.network.find(({ resources }) => resources.get(peer.name) === peer)!.volumes.get(peer.volume!)!.content = content;
     else resource.metadata!.outOfSyncKib += 4;
+  }
+
+  /** Somebody runs `lvchange -ay`. */
+  activate(volume: string): void {
+    this.#created += 1;
+    this.#activate(volume);
   }
 
   /** What the kernel knew is gone; LVM activates what may be activated. */
@@ -189,13 +197,13 @@ export class FakeNode {
   #create(name: string, sizeBytes: number, tags: string[], content: string): void {
     this.#created += 1;
     this.volumes.set(name, { uuid: `uuid-${this.#created}`, sizeBytes, tags, content, autoactivation: true });
-    this.#activate(name);
+    this.#activate(name, 100);
   }
 
-  #activate(name: string): void {
+  #activate(name: string, writtenSectors = 0): void {
     const device = logicalVolumeDeviceName(POOL, name);
     const [minor, table] = [this.#created * 10, `0 ${this.volumes.get(name)!.sizeBytes / 512} linear 254:0 ${name.length}`];
-    if (!this.devices.has(device)) this.devices.set(device, { minor, table, suspended: false, open: 0, writtenSectors: 100 });
+    if (!this.devices.has(device)) this.devices.set(device, { minor, table, suspended: false, open: 0, writtenSectors });
   }
 
   #lvchange(args: readonly string[]): string {

@@ -86,6 +86,39 @@ describe('the point of no return', () => {
   });
 });
 
+describe('a source that somebody activated after it was marked', () => {
+  const DEVICE = 'LocalStorage_PoolHDD-data';
+  const activated = async (): Promise<FakeCluster> => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    await mark(cluster);
+    cluster.n1.reboot();
+    cluster.n1.activate('data');
+    return cluster;
+  };
+
+  test('is not removed where it was written to, before and after its mirror was taken down', async () => {
+    const cluster = await activated();
+    cluster.n1.write('data', 'precious too');
+    expect(await typeOf(cluster.agent(cluster.n1).dissolveMirror({ mirror, role: 'source' }))).toBe('SourceWritten');
+    cluster.enter('RemovingSource', true);
+    expect(await typeOf(cluster.agent(cluster.n1).removeSource({ mirror }))).toBe('SourceWritten');
+    expect(cluster.n1.snapshot()).toMatchObject({ volumes: [{ content: 'precious too' }, {}] });
+    expect(cluster.n1.devices.has(DEVICE)).toBe(true);
+  });
+
+  test('is waited for while it is open, and goes when it was only looked at', async () => {
+    const cluster = await activated();
+    const device = cluster.n1.devices.get(DEVICE)!;
+    device.open = 1;
+    expect(await typeOf(cluster.agent(cluster.n1).dissolveMirror({ mirror, role: 'source' }))).toBe('VolumeInUse');
+    device.open = 0;
+    await cluster.agent(cluster.n1).dissolveMirror({ mirror, role: 'source' });
+    expect(cluster.n1.devices.has(DEVICE)).toBe(false);
+  });
+});
+
 describe('refused', () => {
   test('an attempt that a later one has overtaken', async () => {
     const cluster = newCluster();
