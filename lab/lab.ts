@@ -195,8 +195,8 @@ export class Lab {
 
   /** Returns when the claim is bound. */
   createVolume(request: VolumeRequest): Promise<void> {
-    const machine = this.machine(request.node);
-    return this.withAdministrator((client) => createVolume(request, machine, client));
+    const machines = [request.node].flat().map((node) => this.machine(node));
+    return this.withAdministrator((client) => createVolume(request, machines, client));
   }
 
   /** Removes a volume's claim, objects and logical volumes, wherever it is by now. Does nothing where there is none. */

@@ -11,7 +11,8 @@ const USAGE = `usage: npm run lab -- COMMAND
   up [--nodes N] [--no-rehome] [--drbd-modules DIR]     everything, in the background; returns when ready
   env                                                   shell exports: eval "$(npm run --silent lab -- env)"
   status                                                nodes, volumes, processes, addresses
-  volume create NAME --node n1 --size 256Mi [--fs ext4|xfs|block] [--group POD] [--namespace NS] [--no-affinity]
+  volume create NAME --node n1[,n2] --size 256Mi [--fs ext4|xfs|block] [--thin] [--group POD] [--namespace NS] [--no-affinity]
+                                                        two nodes: DRBD keeps it on both
   volume delete NAME [--namespace NS]
   exec NODE COMMAND...                                  runs a command on a node
   logs [-f] controller|agent-n1|kubelet-n1|apiserver|temporal|...
@@ -78,6 +79,7 @@ async function volume([action, ...args]: string[]): Promise<void> {
     node: { type: 'string' },
     size: { type: 'string' },
     fs: { type: 'string', default: 'ext4' },
+    thin: { type: 'boolean', default: false },
     group: { type: 'string' },
     namespace: { type: 'string', default: 'default' },
     'no-affinity': { type: 'boolean', default: false },
@@ -89,9 +91,10 @@ async function volume([action, ...args]: string[]): Promise<void> {
   if (!['ext4', 'xfs', 'block'].includes(values.fs)) throw new UsageError(`--fs ${values.fs}: ext4, xfs or block`);
   await Lab.open().createVolume({
     name,
-    node: required(values.node, '--node'),
+    node: required(values.node, '--node').split(','),
     size: required(values.size, '--size'),
     fileSystem: values.fs as NonNullable<VolumeRequest['fileSystem']>,
+    thin: values.thin,
     namespace: values.namespace,
     affinity: values['no-affinity'] ? 'none' : 'hostname',
     ...(values.group && { group: values.group }),

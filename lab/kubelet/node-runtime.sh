@@ -119,8 +119,17 @@ release() {
   for volume in "$pod"/volumes/*; do
     ! mounted "$volume" || umount "$volume" || return 1
   done
+  for claim in "$pod"/claims/*; do
+    [ ! -e "$claim" ] || demote "$(cat "$claim")" || return 1
+  done
   rm -rf "$pod/claims" "$pod/devices" "$pod/prepared"
   report_change
+}
+
+# demote HANDLE: lets the other node of a volume that DRBD keeps on two have it, where the last pod here lets go of it.
+demote() {
+  [ -e "/etc/drbd.d/$1.res" ] || return 0
+  [ "$(cat "$ROOT"/pods/*/claims/* | grep -cx -e "$1")" -gt 1 ] || drbdadm secondary "$1"
 }
 
 # remove UID: releases and forgets it.

@@ -41,12 +41,12 @@ function volumeScript(volume: NodeVolume, podDirectory: string): string {
     return [`mkdir -p ${mountPoint}`, ...files].join('\n');
   }
 
-  const { volumeGroup, logicalVolume } = volume.device;
-  const device = quote(`/dev/${volumeGroup}/${logicalVolume}`);
+  const { volumeGroup, logicalVolume, replicated } = volume.device;
+  const device = quote(`/dev/${volumeGroup}${replicated ? '-HA' : ''}/${logicalVolume}`);
   const active = [
     // There before the volume is used: whoever asks whether it is free must not be told too early.
     `echo ${quote(volume.handle)} > ${podDirectory}/claims/${volume.name}`,
-    `[ -b ${device} ] || lvchange -ay ${quote(`${volumeGroup}/${logicalVolume}`)}`,
+    replicated ? `drbdadm primary ${quote(logicalVolume)}` : `[ -b ${device} ] || lvchange -ay ${quote(`${volumeGroup}/${logicalVolume}`)}`,
   ];
   if (volume.raw) {
     const node = `${podDirectory}/devices/${volume.name}`;

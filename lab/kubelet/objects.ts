@@ -143,7 +143,7 @@ export interface Node {
 export interface LocalVolumeReplica {
   readonly metadata: Metadata;
   readonly spec: { readonly volumeName: string; readonly nodeName: string; readonly poolName: string };
-  readonly status?: { readonly state?: string };
+  readonly status?: { readonly state?: string; readonly devPath?: string };
 }
 
 /** Of secrets and config maps: secrets' values are base64. */

@@ -24,6 +24,8 @@ export interface PersistentVolumeOfPod {
 export interface NodeDevice {
   readonly volumeGroup: string;
   readonly logicalVolume: string;
+  /** DRBD keeps it on another node as well: the device is DRBD's, and writable only where this node is made the primary one. */
+  readonly replicated: boolean;
 }
 
 export type NodeVolume =
@@ -71,7 +73,8 @@ export async function deviceOf(client: ApiClient, node: string, handle: string):
   if (!replica) throw new PodConfigurationError(`volume ${handle} has no replica on ${node}`);
   if (replica.status?.state !== 'Ready')
     throw new PodConfigurationError(`the replica of volume ${handle} on ${node} is ${replica.status?.state || 'not Ready'}`);
-  return { volumeGroup: replica.spec.poolName, logicalVolume: handle };
+  const { poolName } = replica.spec;
+  return { volumeGroup: poolName, logicalVolume: handle, replicated: replica.status.devPath === `/dev/${poolName}-HA/${handle}` };
 }
 
 /** Everything the pod's containers may mount. @throws PodConfigurationError */

@@ -108,7 +108,7 @@ export class PodWorker {
     const sources = await PodSources.read(client, pod, machine.managementAddress);
     // What is mounted stays mounted: where the volume is matters only once.
     const device = prepared
-      ? async (handle: string) => ({ volumeGroup: '', logicalVolume: handle })
+      ? async (handle: string) => ({ volumeGroup: '', logicalVolume: handle, replicated: false })
       : (handle: string) => deviceOf(driverClient, machine.name, handle);
     const volumes = await nodeVolumesOf(pod, sources, persistent, device);
     const script = startScript(pod, starts, volumes, sources, environment);

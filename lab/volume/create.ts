@@ -10,19 +10,25 @@ import {
   POOL,
   persistentVolume,
   persistentVolumeClaim,
+  replicatedDevice,
+  THIN_POOL,
   type VolumeDescription,
   type WithStatus,
 } from './objects.ts';
 import { volumeBytes } from './quantity.ts';
+import { connectReplicas, requireDrbd84 } from './replicated.ts';
 
 export interface VolumeRequest {
   /** Of the logical volume, LocalVolume, PersistentVolume and PersistentVolumeClaim alike. */
   readonly name: string;
-  readonly node: string;
+  /** Two: DRBD keeps it on both, and a pod may run on either. */
+  readonly node: string | readonly string[];
   /** As Kubernetes writes quantities: `256Mi`. Rounded up to 4 MiB. */
   readonly size: string;
   /** Default `ext4`. `block` is a raw device: the claim's volumeMode is Block. */
   readonly fileSystem?: 'ext4' | 'xfs' | 'block';
+  /** Takes space from the pool only as it is written to. */
+  readonly thin?: boolean;
   /** The pod whose claims move together: its volumes share one LocalVolumeGroup. */
   readonly group?: string;
   /** Default `default`. It must exist. */
@@ -31,6 +37,9 @@ export interface VolumeRequest {
   readonly affinity?: 'hostname' | 'topology' | 'none';
 }
 
+/** A quarter of a node's pool. */
+const THIN_POOL_SIZE = '1G';
+
 const HWAMEISTOR = '/apis/hwameistor.io/v1alpha1';
 
 /** Makes the pool on the machine's data disk unless it stands: HwameiStor's volume group of hard disks. */
@@ -38,12 +47,22 @@ export async function ensurePool(machine: Machine): Promise<void> {
   await machine.exec(`vgs ${POOL} > /dev/null 2>&1 || { pvcreate -qq /dev/vda && vgcreate -qq ${POOL} /dev/vda; }`);
 }
 
-/** Returns when the claim is bound. @throws where something of that name stands already, and for a name or size that is none. */
-export async function createVolume(request: VolumeRequest, machine: Machine, client: ApiClient): Promise<void> {
-  const volume = describe(request, machine);
-  await createLogicalVolume(volume, machine);
+/**
+ * Returns when the claim is bound.
+ * @param machines those that the request names.
+ * @throws where something of that name stands already, and for a request that makes no sense.
+ */
+export async function createVolume(request: VolumeRequest, machines: readonly Machine[], client: ApiClient): Promise<void> {
+  const volume = describe(request, machines, machines.length > 1 ? await freeResourceId(client) : undefined);
+  if (volume.resourceId !== undefined) await requireDrbd84(machines);
+  await Promise.all(machines.map((machine) => createLogicalVolume(volume, machine)));
+  if (volume.resourceId !== undefined) await connectReplicas(volume, volume.resourceId, machines);
+  await machines[0]!.exec(formatScript(volume), { timeoutSeconds: 120 });
+
   await createWithStatus(client, `${HWAMEISTOR}/localvolumes`, localVolume(volume));
-  await createWithStatus(client, `${HWAMEISTOR}/localvolumereplicas`, localVolumeReplica(volume));
+  for (const replica of volume.replicas) {
+    await createWithStatus(client, `${HWAMEISTOR}/localvolumereplicas`, localVolumeReplica(volume, replica));
+  }
   if (request.group) await joinGroup(client, volume, request.group);
 
   await client.create('/api/v1/persistentvolumes', persistentVolume(volume));
@@ -55,7 +74,14 @@ export async function createVolume(request: VolumeRequest, machine: Machine, cli
   });
 }
 
-function describe({ name, size, group, ...rest }: VolumeRequest, machine: Machine): VolumeDescription {
+type Nodes = readonly { readonly name: string; readonly storageAddress: string }[];
+
+/** Pure but for the replicas' names. @throws for a request that makes no sense. */
+export function describe({ name, size, group, ...rest }: VolumeRequest, nodes: Nodes, resourceId: number | undefined): VolumeDescription {
+  const names = nodes.map((node) => node.name);
+  if (names.length < 1 || names.length > 2) throw new Error(`node ${names.join(',')}: a volume is on one node or on two`);
+  if (names[0] === names[1]) throw new Error(`node ${names.join(',')}: two replicas need two nodes`);
+  if (rest.thin && names.length > 1) throw new Error('a thin volume is on one node: those that DRBD keeps on two are thick');
   if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name)) throw new Error(`volume name ${name}: use lower case letters, digits and hyphens`);
   const namespace = rest.namespace ?? 'default';
   return {
@@ -65,16 +91,37 @@ function describe({ name, size, group, ...rest }: VolumeRequest, machine: Machin
     fileSystem: rest.fileSystem ?? 'ext4',
     affinity: rest.affinity ?? 'hostname',
     ...(group && { groupName: `${namespace}-${group}` }),
-    node: machine,
-    replicaName: `${name}-${randomSuffix()}`,
+    thin: rest.thin ?? false,
+    replicas: nodes.map((node) => ({ name: `${name}-${randomSuffix()}`, node })),
+    resourceId,
   };
 }
 
-async function createLogicalVolume({ name, bytes, fileSystem }: VolumeDescription, machine: Machine): Promise<void> {
-  await machine.exec(['lvcreate', '-qq', '--yes', '--size', `${bytes}B`, '--stripes', '1', '--name', name, POOL]);
-  const device = `/dev/${POOL}/${name}`;
-  if (fileSystem === 'ext4') await machine.exec(['/sbin/mkfs.ext4', '-q', device]);
-  if (fileSystem === 'xfs') await machine.exec(['/sbin/mkfs.xfs', '-q', device]);
+/** The lowest that no volume has: port and minor of a resource are made of it. */
+async function freeResourceId(client: ApiClient): Promise<number> {
+  const { items } = await client.get<{ items: { spec: { config?: { resourceID?: number } } }[] }>(`${HWAMEISTOR}/localvolumes`);
+  const taken = new Set(items.map(({ spec }) => spec.config?.resourceID));
+  let id = 0;
+  while (taken.has(id)) id++;
+  return id;
+}
+
+async function createLogicalVolume({ name, bytes, thin }: VolumeDescription, machine: Machine): Promise<void> {
+  if (thin) {
+    const pool = `lvcreate -qq --yes --type thin-pool --size ${THIN_POOL_SIZE} --name ${THIN_POOL} ${POOL}`;
+    await machine.exec(`lvs ${POOL}/${THIN_POOL} > /dev/null 2>&1 || ${pool}`);
+    await machine.exec(['lvcreate', '-qq', '--yes', '--virtualsize', `${bytes}B`, '--thinpool', THIN_POOL, '--name', name, POOL]);
+  } else {
+    await machine.exec(['lvcreate', '-qq', '--yes', '--size', `${bytes}B`, '--stripes', '1', '--name', name, POOL]);
+  }
+}
+
+/** Makes the file system, through DRBD where there are two replicas: only its primary end may write. */
+function formatScript({ name, fileSystem, resourceId }: VolumeDescription): string {
+  if (fileSystem === 'block') return 'true';
+  const make = (device: string): string => `/sbin/mkfs.${fileSystem} -q ${device}`;
+  if (resourceId === undefined) return make(`/dev/${POOL}/${name}`);
+  return `drbdadm primary ${name} && ${make(replicatedDevice(name))} && drbdadm secondary ${name}`;
 }
 
 async function createWithStatus(client: ApiClient, path: string, { object, status }: WithStatus): Promise<void> {

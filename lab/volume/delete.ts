@@ -1,7 +1,8 @@
 /** Removes a volume wherever it is by now: its claim, its objects, and its logical volumes on the machines that run. */
 import { type ApiClient, ApiError } from '../cluster/api-client.ts';
 import type { Machine } from '../machines/index.ts';
-import { POOL } from './objects.ts';
+import { POOL, THIN_POOL } from './objects.ts';
+import { disconnectScript } from './replicated.ts';
 
 const HWAMEISTOR = '/apis/hwameistor.io/v1alpha1';
 
@@ -19,7 +20,17 @@ export async function deleteVolume(name: string, namespace: string, machines: re
   await leaveGroups(name, client);
 
   const running = machines.filter((machine) => machine.isRunning());
-  await Promise.all(running.map((machine) => machine.exec(`! lvs ${POOL}/${name} > /dev/null 2>&1 || lvremove -qq --yes ${POOL}/${name}`)));
+  await Promise.all(running.map((machine) => machine.exec(removeScript(name))));
+}
+
+/** The pool of thin volumes goes with the last of them: it takes space from all others. */
+function removeScript(name: string): string {
+  return [
+    'set -e',
+    disconnectScript(name),
+    `! lvs ${POOL}/${name} > /dev/null 2>&1 || lvremove -qq --yes ${POOL}/${name}`,
+    `[ "$(lvs --noheadings -o thin_count ${POOL}/${THIN_POOL} 2> /dev/null | tr -d ' ')" != 0 ] || lvremove -qq --yes ${POOL}/${THIN_POOL}`,
+  ].join('\n');
 }
 
 /** Nobody in the lab plays the provisioner, whose finalizer would keep the object. */

@@ -3,6 +3,8 @@ import { CSI_DRIVER } from '../kubelet/objects.ts';
 
 /** HwameiStor's pool of hard disks; a pool is named as its volume group. */
 export const POOL = 'LocalStorage_PoolHDD';
+/** HwameiStor's name for the logical volume that a pool's thin volumes share. */
+export const THIN_POOL = 'LocalStorage_ThinPool';
 const STORAGE_CLASS = 'hwameistor-storage-lvm-hdd';
 const API_VERSION = 'hwameistor.io/v1alpha1';
 
@@ -13,8 +15,17 @@ export interface VolumeDescription {
   readonly fileSystem: 'ext4' | 'xfs' | 'block';
   readonly affinity: 'hostname' | 'topology' | 'none';
   readonly groupName?: string;
+  readonly thin: boolean;
+  /** One, or two that DRBD keeps the same. The first is the primary one. */
+  readonly replicas: readonly Replica[];
+  /** Of DRBD; undefined for a volume of one replica. */
+  readonly resourceId: number | undefined;
+}
+
+export interface Replica {
+  /** Of its LocalVolumeReplica. */
+  readonly name: string;
   readonly node: { readonly name: string; readonly storageAddress: string };
-  readonly replicaName: string;
 }
 
 export interface WithStatus {
@@ -22,7 +33,13 @@ export interface WithStatus {
   readonly status: object;
 }
 
-export function localVolume({ name, namespace, bytes, fileSystem, groupName, node, replicaName }: VolumeDescription): WithStatus {
+/** The device of a volume that DRBD keeps on two nodes, beside those of the pool. */
+export function replicatedDevice(name: string): string {
+  return `/dev/${POOL}-HA/${name}`;
+}
+
+export function localVolume({ name, namespace, bytes, fileSystem, groupName, thin, replicas, resourceId }: VolumeDescription): WithStatus {
+  const convertible = resourceId !== undefined;
   const object = {
     apiVersion: API_VERSION,
     kind: 'LocalVolume',
@@ -30,8 +47,9 @@ export function localVolume({ name, namespace, bytes, fileSystem, groupName, nod
     spec: {
       requiredCapacityBytes: bytes,
       poolName: POOL,
-      replicaNumber: 1,
-      convertible: false,
+      replicaNumber: replicas.length,
+      convertible,
+      ...(thin && { thin }),
       accessibility: { zones: ['default'], regions: ['default'] },
       pvcNamespace: namespace,
       pvcName: name,
@@ -40,11 +58,16 @@ export function localVolume({ name, namespace, bytes, fileSystem, groupName, nod
         version: 1,
         volumeName: name,
         requiredCapacityBytes: bytes,
-        convertible: false,
-        resourceID: -1,
+        convertible,
+        resourceID: resourceId ?? -1,
         readyToInitialize: true,
         initialized: true,
-        replicas: [{ id: 1, hostname: node.name, ip: node.storageAddress, primary: true }],
+        replicas: replicas.map(({ node }, index) => ({
+          id: index + 1,
+          hostname: node.name,
+          ip: node.storageAddress,
+          primary: index === 0,
+        })),
       },
       delete: false,
     },
@@ -53,7 +76,7 @@ export function localVolume({ name, namespace, bytes, fileSystem, groupName, nod
   const status = {
     allocatedCapacityBytes: bytes,
     usedCapacityBytes: 0,
-    replicas: [replicaName],
+    replicas: replicas.map((replica) => replica.name),
     state: 'Ready',
     publishedNode: '',
     ...(!raw && { fsType: fileSystem }),
@@ -62,17 +85,26 @@ export function localVolume({ name, namespace, bytes, fileSystem, groupName, nod
   return { object, status };
 }
 
-export function localVolumeReplica({ name, bytes, node, replicaName }: VolumeDescription): WithStatus {
+export function localVolumeReplica({ name, bytes, thin, resourceId }: VolumeDescription, replica: Replica): WithStatus {
   const object = {
     apiVersion: API_VERSION,
     kind: 'LocalVolumeReplica',
-    metadata: { name: replicaName },
-    spec: { volumeName: name, poolName: POOL, nodeName: node.name, requiredCapacityBytes: bytes, delete: false },
+    metadata: { name: replica.name },
+    spec: {
+      volumeName: name,
+      poolName: POOL,
+      nodeName: replica.node.name,
+      requiredCapacityBytes: bytes,
+      ...(thin && { thin }),
+      delete: false,
+    },
   };
   const device = `/dev/${POOL}/${name}`;
+  const replicated = resourceId !== undefined;
   const status = {
     storagePath: device,
-    devPath: device,
+    devPath: replicated ? replicatedDevice(name) : device,
+    ...(replicated && { haState: { state: 'Consistent' } }),
     disks: ['/dev/vda'],
     allocatedCapacityBytes: bytes,
     state: 'Ready',
@@ -92,9 +124,9 @@ export function localVolumeGroup({ name, namespace, groupName }: VolumeDescripti
   };
 }
 
-export function persistentVolume({ name, namespace, bytes, fileSystem, affinity, node }: VolumeDescription): object {
+export function persistentVolume({ name, namespace, bytes, fileSystem, affinity, replicas, resourceId }: VolumeDescription): object {
   const key = affinity === 'topology' ? 'topology.lvm.hwameistor.io/node' : 'kubernetes.io/hostname';
-  const required = { nodeSelectorTerms: [{ matchExpressions: [{ key, operator: 'In', values: [node.name] }] }] };
+  const required = { nodeSelectorTerms: [{ matchExpressions: [{ key, operator: 'In', values: replicas.map(({ node }) => node.name) }] }] };
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolume',
@@ -114,7 +146,13 @@ export function persistentVolume({ name, namespace, bytes, fileSystem, affinity,
         driver: CSI_DRIVER,
         volumeHandle: name,
         ...(fileSystem !== 'block' && { fsType: fileSystem }),
-        volumeAttributes: { poolClass: 'HDD', poolType: 'REGULAR', volumeKind: 'LVM', replicaNumber: '1', convertible: 'false' },
+        volumeAttributes: {
+          poolClass: 'HDD',
+          poolType: 'REGULAR',
+          volumeKind: 'LVM',
+          replicaNumber: String(replicas.length),
+          convertible: String(resourceId !== undefined),
+        },
       },
       ...(affinity !== 'none' && { nodeAffinity: { required } }),
     },

@@ -9,14 +9,14 @@ import type { NodeVolume } from '../../../lab/kubelet/pod-volumes.ts';
 import { container, pod } from './pods.ts';
 
 const references: References = { nodeAddress: '10.0.0.1', secretValue: () => '', configMapValue: () => '' };
-const data: NodeVolume = {
+const data = {
   kind: 'persistent',
   name: 'data',
   handle: 'data-web-0',
   raw: false,
   fileSystem: 'ext4',
-  device: { volumeGroup: 'pool', logicalVolume: 'data-web-0' },
-};
+  device: { volumeGroup: 'pool', logicalVolume: 'data-web-0', replicated: false },
+} satisfies NodeVolume;
 const script = (...[change]: Parameters<typeof container>[1][]) =>
   containerScript(pod(), container('main', change), [data], references, { PATH: '/bin' });
 
@@ -29,6 +29,14 @@ describe('preparing a volume', () => {
     const order = ['claims/data', 'lvchange -ay', 'mount -t', '/prepared'].map((part) => line(text, part));
     expect(order).toEqual([...order].sort((a, b) => a - b));
     expect(order).not.toContain(-1);
+  });
+
+  test('one that DRBD keeps on two nodes is made writable here before it is mounted, by the device of DRBD', () => {
+    const text = prepareScript(pod(), [{ ...data, device: { ...data.device, replicated: true } }]);
+    const order = ['claims/data', 'drbdadm primary data-web-0', 'mount -t ext4 /dev/pool-HA/data-web-0'].map((part) => line(text, part));
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+    expect(order).not.toContain(-1);
+    expect(text).not.toContain('lvchange');
   });
 
   test('a raw volume is never mounted', () => {
