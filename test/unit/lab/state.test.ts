@@ -131,7 +131,7 @@ describe('before a lab comes up', () => {
     expect((error as Error).message).toBe('a lab is up; what takes it down: npm run lab -- down');
   });
 
-  test('a state that cannot be read is nobody’s to replace', async () => {
+  test("a state that cannot be read is nobody's to replace", async () => {
     writeFileSync(join(directory, 'lab.json'), '{}');
     const { done, error } = await prepare({ leftovers: true });
     expect(done).toEqual([]);
