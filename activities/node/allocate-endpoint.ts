@@ -16,11 +16,13 @@ import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
 import { parseMetadataTags, tag } from './mirror-tags.ts';
+import { MAKES_MIRROR, requirePermission } from './permission.ts';
 import { takeMirrorDown } from './take-mirror-down.ts';
 import { allocateOnNode } from './volume-lock.ts';
 
 export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<MirrorEndpoint> {
   return act(deps, mirror, role, async (step) => {
+    await requirePermission(deps, mirror, { role, ...MAKES_MIRROR });
     const found = await lookAround(step);
     const standing = found.metadata?.tags;
     const stands = standing?.migrationUid === mirror.migration.uid && standing.pairing === mirror.pairing;

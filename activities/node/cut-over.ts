@@ -100,6 +100,7 @@ export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<vo
 
 export function releaseTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'target', async (step) => {
+    await requirePermission(deps, mirror, { role: 'target', phases: ['RemovingSource'], pointOfNoReturn: true });
     const { uid, volume } = mirror.migration;
     const logicalVolume = (await listLogicalVolumes(step.host, mirror.pool)).find(({ name }) => name === volume);
     if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${volume} does not exist on the target`);

@@ -28,11 +28,16 @@ import {
   requireMetadata,
 } from './mirror-step.ts';
 import { writeBaseTag } from './mirror-tags.ts';
+import { requirePermission } from './permission.ts';
 
 export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targetEndpoint: MirrorEndpoint): Promise<SourceMirror> {
   return act(deps, mirror, 'source', async (step) => {
-    const found = await activate(step, await settleDevice(step, await lookAround(step)));
-    checkVolume(step, found);
+    const phases = ['Preparing', 'Syncing', 'Verifying'] as const;
+    await requirePermission(deps, mirror, { role: 'source', phases, pairing: 'recorded', pointOfNoReturn: false });
+    const standing = await lookAround(step);
+    // Before it is activated: a source that was cut over stays out of reach.
+    checkVolume(step, standing);
+    const found = await activate(step, await settleDevice(step, standing));
     const { tags } = requireMetadata(step, found);
     if (tags.writeBase) requireStillInserted(found);
     if (!isAttached(found.resource)) await ensureBackDevice(step, found);

@@ -6,6 +6,7 @@ import { describe, isHealthy, progressOf, watchForStandstill } from './await-syn
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, openStep, pairOf, requireMetadata, sharedSecret } from './mirror-step.ts';
+import { requirePermission } from './permission.ts';
 
 const LOOK_EVERY_MILLISECONDS = 500;
 
@@ -54,9 +55,11 @@ async function requireMirror({ drbd, mirror, names }: MirrorStep): Promise<Local
 const RESYNC_STARTS_WITHIN_SECONDS = 20;
 const RESYNC_LOOK_MILLISECONDS = 200;
 
-/** @throws MirrorNotReady where the ends do not meet again. */
+/** @throws MirrorNotReady where the ends do not meet again, NotPermitted. */
 export function repairMirror(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'source', async (step) => {
+    const phases = ['Verifying', 'CuttingOver'] as const;
+    await requirePermission(deps, mirror, { role: 'source', phases, pairing: 'recorded', pointOfNoReturn: false });
     const pair = pairOf(step, requireMetadata(step, await lookAround(step)).tags);
     await step.drbd.repair(pair, await sharedSecret(step));
     const attempt = deps.attempt();

@@ -1,7 +1,7 @@
 /**
  * What a node's agent does for a migration. Every step is an *ensure*: it looks first, acts on the difference, and may be called again at will,
- * after a crash at any instant and by a later attempt. Steps marked "destructive" read the LocalVolumeMigrate themselves and refuse
- * (NotPermitted) unless it names this migration, this node in that role, and the phase given here.
+ * after a crash at any instant and by a later attempt. Steps with phases read the LocalVolumeMigrate themselves and refuse (NotPermitted) unless it
+ * names this migration, this node in that role, and one of the phases given here; those that make or mend a mirror, the mirror's pairing too.
  *
  * Errors are ApplicationFailures whose type is a reason of `reasons.ts`.
  */
@@ -79,15 +79,15 @@ export interface NodeActivities {
   observeVolume(request: { readonly volume: string; readonly pool: string }): Promise<NodeVolumeFacts>;
 
   /**
-   * control, phases Preparing, Syncing, Verifying. Makes this end's metadata volume (tagged with pairing, port, minor) and says where it listens.
+   * control, phases Preparing, Syncing, Verifying, CuttingOver. Makes this end's metadata volume (tagged with pairing, port, minor) and says where it listens.
    * A metadata volume of an earlier pairing of the same migration is replaced. @throws NoFreePort, NoFreeMinor, PoolFull.
    */
   allocateEndpoint(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<MirrorEndpoint>;
 
-  /** control, target, phases Preparing, Syncing, Verifying. The logical volume, fresh metadata once a pairing, attached and listening. @throws LogicalVolumeConflict, PoolFull, BlockSizeTooLarge. */
+  /** control, target, phases Preparing, Syncing, Verifying, CuttingOver. The logical volume, fresh metadata once a pairing, attached and listening. @throws LogicalVolumeConflict, PoolFull, BlockSizeTooLarge. */
   ensureTargetMirror(request: { readonly mirror: Mirror; readonly sourceEndpoint: MirrorEndpoint }): Promise<MirrorEndpoint>;
 
-  /** control, source, phases Preparing, Syncing, Verifying. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
+  /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;
 
   /** sync, source. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
@@ -99,7 +99,7 @@ export interface NodeActivities {
   /** sync, source. One verify from sector 0 to its end; heartbeats SyncProgress. Repairs nothing. */
   verifyMirror(request: { readonly mirror: Mirror }): Promise<VerifyReport>;
 
-  /** control, source. Differences that a verify found are sent again (8.4: disconnect, connect); returns when the resync has started. */
+  /** control, source, phases Verifying, CuttingOver, before the point of no return. Differences that a verify found are sent again (8.4: disconnect, connect); returns when the resync has started. */
   repairMirror(request: { readonly mirror: Mirror }): Promise<void>;
 
   /**
@@ -123,7 +123,7 @@ export interface NodeActivities {
   /** control, destructive, source, phase RemovingSource, past the point of no return. The source's logical volume goes. */
   removeSource(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, target, phase RemovingSource. The tags of the migration go: what is left is a plain volume. */
+  /** control, target, phase RemovingSource, past the point of no return. The tags of the migration go: what is left is a plain volume. */
   releaseTarget(request: { readonly mirror: Mirror }): Promise<void>;
 
   /** control, source, destructive, phase Aborting, never past the point of no return. The exact state from before. @throws PointOfNoReturnPassed. */

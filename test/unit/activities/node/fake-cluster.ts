@@ -30,7 +30,7 @@ export class FakeCluster {
       kind: 'LocalVolumeMigrate',
       metadata: { name, uid, resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' },
       spec: { volumeName: volume, sourceNode: 'n1', targetNodesSuggested: [], migrateAllVols: true, abort: false },
-      status: { phase: 'Preparing', target: readonlyMirror.target },
+      status: { phase: 'Preparing', target: readonlyMirror.target, pairing: readonlyMirror.pairing },
     };
     this.n1.addVolume(volume, readonlyMirror.sizeBytes, 'precious');
   }
@@ -74,6 +74,12 @@ export class FakeCluster {
         },
       }),
     };
+  }
+
+  /** What the controller writes before a mirror is made. */
+  prepare({ pool, sizeBytes, source, target, pairing }: Mirror): void {
+    this.migration = { ...this.migration, status: { ...this.migration.status, pool, sizeBytes, source, target, pairing } };
+    this.enter('Preparing');
   }
 
   /** What the controller writes before it asks for the steps of a phase. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Phase } from '../../../../core/contracts/phases.ts';
+import type { Mirror } from '../../../../core/contracts/migration.ts';
+import { PHASES, type Phase } from '../../../../core/contracts/phases.ts';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
 import { abort, close, copy, mark, newCluster, typeOf } from './scenario.ts';
 
@@ -30,6 +31,46 @@ describe('what Temporal asks for and Kubernetes does not permit', () => {
     const agent = cluster.agent(cluster.n1);
     const step = phase === 'CuttingOver' ? agent.dissolveMirror({ mirror, role: 'source' }) : agent.removeSource({ mirror });
     expect(await typeOf(step)).toBe('NotPermitted');
+  });
+
+  const endpoint = { port: 7000, minor: 100, logicalBlockSizeBytes: 512 };
+  type Step = (cluster: FakeCluster, wanted: Mirror) => Promise<unknown>;
+  const allocate: Step = (cluster, wanted) => cluster.agent(cluster.n1).allocateEndpoint({ mirror: wanted, role: 'source' });
+  const ensureTarget: Step = (cluster, wanted) =>
+    cluster.agent(cluster.n2).ensureTargetMirror({ mirror: wanted, sourceEndpoint: endpoint });
+  const ensureSource: Step = (cluster, wanted) =>
+    cluster.agent(cluster.n1).ensureSourceMirror({ mirror: wanted, targetEndpoint: endpoint });
+  const repair: Step = (cluster, wanted) => cluster.agent(cluster.n1).repairMirror({ mirror: wanted });
+
+  test.each<[string, Step, readonly Phase[]]>([
+    ['an endpoint', allocate, ['Preparing', 'Syncing', 'Verifying', 'CuttingOver']],
+    ["the target's end", ensureTarget, ['Preparing', 'Syncing', 'Verifying', 'CuttingOver']],
+    ["the source's end", ensureSource, ['Preparing', 'Syncing', 'Verifying']],
+    ['a repair', repair, ['Verifying', 'CuttingOver']],
+  ])('%s of a mirror is made in its phases only, and of the recorded pairing only', async (_, step, phases) => {
+    const cluster = newCluster();
+    await copy(cluster);
+    const before = cluster.commands.length;
+    for (const phase of PHASES.filter((candidate) => !phases.includes(candidate))) {
+      cluster.enter(phase);
+      expect(await typeOf(step(cluster, mirror)), phase).toBe('NotPermitted');
+    }
+    for (const phase of phases) {
+      cluster.enter(phase);
+      expect(await typeOf(step(cluster, { ...mirror, pairing: 2 })), phase).toBe('NotPermitted');
+    }
+    expect(cluster.commands).toHaveLength(before);
+    for (const phase of phases) {
+      cluster.enter(phase);
+      expect(await typeOf(step(cluster, mirror)), phase).toBe('no failure');
+    }
+  });
+
+  test('the tags of a target stay until its source may go', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.enter('Syncing');
+    expect(await typeOf(cluster.agent(cluster.n2).releaseTarget({ mirror }))).toBe('NotPermitted');
   });
 
   test('an object that lies about the point of no return neither dissolves nor removes a source that has no mark', async () => {
@@ -84,6 +125,18 @@ describe('the point of no return', () => {
     expect(await typeOf(cluster.agent(cluster.n1).restoreSource({ mirror }))).toBe('PointOfNoReturnPassed');
     expect(await typeOf(cluster.agent(cluster.n2).discardTarget({ mirror }))).toBe('PointOfNoReturnPassed');
   });
+});
+
+test('a source that was cut over is not activated by a late wish to mirror it', async () => {
+  const cluster = newCluster();
+  await copy(cluster);
+  await close(cluster);
+  await mark(cluster);
+  cluster.n1.reboot();
+  cluster.enter('Preparing');
+  const targetEndpoint = { port: 7000, minor: 100, logicalBlockSizeBytes: 512 };
+  expect(await typeOf(cluster.agent(cluster.n1).ensureSourceMirror({ mirror, targetEndpoint }))).toBe('PointOfNoReturnPassed');
+  expect(cluster.n1.devices.has('LocalStorage_PoolHDD-data')).toBe(false);
 });
 
 describe('a source that somebody activated after it was marked', () => {

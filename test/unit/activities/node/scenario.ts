@@ -17,7 +17,7 @@ afterEach(() => {
 /** From Preparing to a copy that was verified. */
 export async function copy(cluster: FakeCluster, wanted: Mirror = mirror): Promise<void> {
   const { n1, n2 } = cluster;
-  cluster.enter('Preparing');
+  cluster.prepare(wanted);
   const sourceEndpoint = await cluster.insist(n1, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'source' }));
   await cluster.insist(n2, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'target' }));
   const targetEndpoint = await cluster.insist(n2, (agent) => agent.ensureTargetMirror({ mirror: wanted, sourceEndpoint }));
