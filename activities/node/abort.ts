@@ -29,8 +29,8 @@ export async function restore(step: MirrorStep): Promise<void> {
   requireBeforeCutOver(found);
   if (isOfAnother(step, found)) return;
   await takeMirrorDown(step, found);
-  // It was closed for the cut-over.
-  if (found.metadata && found.logicalVolume && !found.device) await activateLogicalVolume(step.host, found.logicalVolume);
+  // It was closed for the cut-over, perhaps by a pairing whose metadata has gone since.
+  if (found.logicalVolume && !found.device) await activateLogicalVolume(step.host, found.logicalVolume);
   await removeMetadataVolume(step, found);
 }
 

@@ -91,6 +91,31 @@ test('an abort whose agents die at any command ends the same', EVERY_CRASH, asyn
   }
 });
 
+test('an abort gives a closed volume back, also between two pairings, when the metadata of neither is there', async () => {
+  const untouched = newCluster().snapshot();
+  const next = { ...mirror, pairing: 2 };
+  const closed = async (): Promise<FakeCluster> => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    cluster.prepare(next);
+    return cluster;
+  };
+  const whole = await closed();
+  const begin = whole.commands.length;
+  await whole.agent(whole.n1).allocateEndpoint({ mirror: next, role: 'source' });
+  const commands = whole.commands.slice(begin);
+  expect(commands.some((line) => line.includes('lvremove')) && commands.some((line) => line.includes('lvcreate'))).toBe(true);
+  for (const index of commands.keys()) {
+    const cluster = await closed();
+    cluster.crashAt = { command: begin + index, moment: 'after' };
+    cluster.scheduledAt += 1;
+    await expect(cluster.agent(cluster.n1).allocateEndpoint({ mirror: next, role: 'source' })).rejects.toBeInstanceOf(Crash);
+    await abort(cluster, next);
+    expect(cluster.snapshot(), `after a crash after "${commands[index]}"`).toEqual(untouched);
+  }
+});
+
 test('a new pairing begins from nothing, with another port', async () => {
   const cluster = newCluster();
   await copy(cluster);

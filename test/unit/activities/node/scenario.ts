@@ -61,10 +61,10 @@ export async function move(cluster: FakeCluster): Promise<void> {
   await cutOver(cluster);
 }
 
-export async function abort(cluster: FakeCluster): Promise<void> {
+export async function abort(cluster: FakeCluster, begun: Mirror = mirror): Promise<void> {
   cluster.enter('Aborting');
-  await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror }));
-  await cluster.insist(cluster.n2, (agent) => agent.discardTarget({ mirror }));
+  await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror: begun }));
+  await cluster.insist(cluster.n2, (agent) => agent.discardTarget({ mirror: begun }));
 }
 
 /** The reason a step failed for. */
