@@ -1,6 +1,7 @@
-/** The way back, before the point of no return: each end as it was. */
+/** The way back, before the point of no return: each end as it was. Taken by an abort, and in Preparing where a target will not do. */
 import type { Mirror } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
+import type { Phase } from '../../core/contracts/phases.ts';
 import { activateLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { removeMetadataVolume } from './cut-over.ts';
 import type { NodeDependencies } from './dependencies.ts';
@@ -9,16 +10,18 @@ import { tag } from './mirror-tags.ts';
 import { requirePermission } from './permission.ts';
 import { takeMirrorDown } from './take-mirror-down.ts';
 
+const TAKING_BACK = ['Aborting', 'Preparing'] as const satisfies readonly Phase[];
+
 export function restoreSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'source', async (step) => {
-    await requirePermission(deps, mirror, { role: 'source', phases: ['Aborting'], pointOfNoReturn: false });
+    await requirePermission(deps, mirror, { role: 'source', phases: TAKING_BACK, pointOfNoReturn: false });
     await restore(step);
   });
 }
 
 export function discardTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
   return act(deps, mirror, 'target', async (step) => {
-    await requirePermission(deps, mirror, { role: 'target', phases: ['Aborting', 'Preparing'], pointOfNoReturn: false });
+    await requirePermission(deps, mirror, { role: 'target', phases: TAKING_BACK, pointOfNoReturn: false });
     await discard(step);
   });
 }

@@ -126,7 +126,7 @@ export interface NodeActivities {
   /** control, target, phase RemovingSource, past the point of no return. The tags of the migration go: what is left is a plain volume. */
   releaseTarget(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, source, destructive, phase Aborting, never past the point of no return. The exact state from before. @throws PointOfNoReturnPassed. */
+  /** control, source, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. The exact state from before. @throws PointOfNoReturnPassed. */
   restoreSource(request: { readonly mirror: Mirror }): Promise<void>;
 
   /** control, target, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. What this migration made here goes. @throws PointOfNoReturnPassed. */

@@ -66,6 +66,23 @@ describe('what Temporal asks for and Kubernetes does not permit', () => {
     }
   });
 
+  test('either end is taken back while it is made or aborted, and never else', async () => {
+    for (const phase of PHASES.filter((candidate) => candidate !== 'Aborting' && candidate !== 'Preparing')) {
+      const cluster = newCluster();
+      await copy(cluster);
+      cluster.enter(phase);
+      expect(await typeOf(cluster.agent(cluster.n1).restoreSource({ mirror })), phase).toBe('NotPermitted');
+      expect(await typeOf(cluster.agent(cluster.n2).discardTarget({ mirror })), phase).toBe('NotPermitted');
+    }
+    const untouched = newCluster().snapshot();
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.enter('Preparing');
+    await cluster.agent(cluster.n1).restoreSource({ mirror });
+    await cluster.agent(cluster.n2).discardTarget({ mirror });
+    expect(cluster.snapshot()).toEqual(untouched);
+  });
+
   test('the tags of a target stay until its source may go', async () => {
     const cluster = newCluster();
     await copy(cluster);
