@@ -95,10 +95,6 @@ const controllerVariables = z.object({
     .default('false')
     .transform((text) => text === 'true')
     .describe('true (hash both devices whole before a PersistentVolume is changed) or false'),
-  REHOME_UI_URL: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .describe("the address of Temporal's Web UI, for example http://localhost:8233"),
 });
 
 const agentVariables = z.object({
@@ -130,7 +126,6 @@ export function parseControllerConfiguration(environment: Environment) {
     syncLimits: { perNode: variables.REHOME_SYNCS_PER_NODE, perCluster: variables.REHOME_SYNCS_PER_CLUSTER },
     /** Hash source and target whole at cut-over. */
     hashCheck: variables.REHOME_HASH_CHECK,
-    uiUrl: variables.REHOME_UI_URL,
   };
 }
 export type ControllerConfiguration = Readonly<ReturnType<typeof parseControllerConfiguration>>;

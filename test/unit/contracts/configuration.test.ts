@@ -48,12 +48,6 @@ describe('a variable that cannot be right is named, with its value and what to s
       () => parseControllerConfiguration({ ...controller, LOG_LEVEL: 'loud' }),
     ],
     [
-      'an address of the UI without a scheme',
-      'REHOME_UI_URL is "ui:8233"',
-      'http://',
-      () => parseControllerConfiguration({ ...controller, REHOME_UI_URL: 'ui:8233' }),
-    ],
-    [
       'an agent that knows no node',
       'NODE_NAME is not set',
       'spec.nodeName',
@@ -112,7 +106,7 @@ describe('a variable that cannot be right is named, with its value and what to s
 
 describe('what is not set has its default', () => {
   test('of a controller', () => {
-    expect(parseControllerConfiguration({ ...controller, REHOME_UI_URL: '' })).toEqual({
+    expect(parseControllerConfiguration({ ...controller, REHOME_HASH_CHECK: '' })).toEqual({
       namespace: 'rehome-system',
       temporalAddress: 'temporal:7233',
       temporalNamespace: 'default',
@@ -123,7 +117,6 @@ describe('what is not set has its default', () => {
       agents: 'own',
       syncLimits: { perNode: 2, perCluster: 10 },
       hashCheck: false,
-      uiUrl: undefined,
     });
   });
 
