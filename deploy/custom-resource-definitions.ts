@@ -11,8 +11,11 @@ import { API_GROUP, API_VERSION } from '../core/contracts/names.ts';
 import { KINDS, type Kind } from '../core/contracts/objects/index.ts';
 import { PRINTER_COLUMNS } from './printer-columns.ts';
 
-/** What a watch may select by: an agent hears of its own node's replicas only. */
-const SELECTABLE_FIELDS: Partial<Record<Kind, readonly string[]>> = { LocalVolumeReplica: ['.spec.nodeName'] };
+/** What a watch may select by: an agent hears of its own node's replicas only, and of migrations only when they were aborted. */
+const SELECTABLE_FIELDS: Partial<Record<Kind, readonly string[]>> = {
+  LocalVolumeReplica: ['.spec.nodeName'],
+  LocalVolumeMigrate: ['.status.phase'],
+};
 
 type JsonSchema = z.core.JSONSchema.BaseSchema & Record<string, unknown>;
 

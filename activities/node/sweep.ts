@@ -3,8 +3,8 @@
  *
  * Found by tag, and taken away only where the LocalVolumeMigrate says Aborted and names this node: tags whose migration is gone are for a person.
  */
+import type { MirrorEnd } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
-import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { listLogicalVolumes } from '../../system/lvm/report.ts';
 import { discard, restore } from './abort.ts';
@@ -15,30 +15,44 @@ import { requirePermission } from './permission.ts';
 import { requestSchemas } from './requests.ts';
 import { lockVolume } from './volume-lock.ts';
 
-/** @param migrations all that there are; each is read again, live, before anything goes. @returns the volumes whose leftovers went. */
-export async function sweepAborted(deps: NodeDependencies, migrations: readonly LocalVolumeMigrate[]): Promise<readonly string[]> {
-  const aborted = migrations.filter(({ status }) => status?.phase === 'Aborted');
-  if (aborted.length === 0) return [];
-  const volumes = await listLogicalVolumes(deps.host);
-  const tagged = new Set(volumes.map(({ tags }) => tagValue(tags, Tag.migration)));
-  const swept: string[] = [];
-  for (const migration of aborted.filter(({ metadata }) => tagged.has(metadata.uid))) {
-    if (await sweep(deps, migration)) swept.push(migration.spec.volumeName);
-  }
-  return swept;
+export interface Sweep {
+  /** Migrations whose leftovers went. */
+  readonly swept: readonly LocalVolumeMigrate[];
+  /** Migrations that left something here which could not be taken away, and why. None holds up the others. */
+  readonly failed: readonly { readonly migration: LocalVolumeMigrate; readonly error: unknown }[];
 }
 
-/** @returns false where the migration is not about this node. */
-async function sweep(deps: NodeDependencies, { metadata, spec, status }: LocalVolumeMigrate): Promise<boolean> {
+/** @param migrations all that there are; each is read again, live, before anything goes. */
+export async function sweepAborted(deps: NodeDependencies, migrations: readonly LocalVolumeMigrate[]): Promise<Sweep> {
+  const aborted = migrations.filter(({ status }) => status?.phase === 'Aborted');
+  const swept: LocalVolumeMigrate[] = [];
+  const failed: Sweep['failed'][number][] = [];
+  if (aborted.length === 0) return { swept, failed };
+  const volumes = await listLogicalVolumes(deps.host);
+  const tagged = new Set(volumes.map(({ tags }) => tagValue(tags, Tag.migration)));
+  for (const migration of aborted.filter(({ metadata }) => tagged.has(metadata.uid))) {
+    try {
+      await sweep(deps, migration);
+      swept.push(migration);
+    } catch (error) {
+      failed.push({ migration, error });
+    }
+  }
+  return { swept, failed };
+}
+
+/** In the place of a target that was given up: the record names none, and DRBD knows no connection to it. */
+const NOBODY: MirrorEnd = { node: 'nobody', storageAddress: '0.0.0.0' };
+
+/** @throws NotPermitted where the migration is not about this node. */
+async function sweep(deps: NodeDependencies, { metadata, spec, status }: LocalVolumeMigrate): Promise<void> {
   const migration = { name: metadata.name, uid: metadata.uid, volume: spec.volumeName };
-  const { pool, sizeBytes, source, target, pairing } = status ?? {};
+  const { pool, sizeBytes, source, target = NOBODY, pairing } = status ?? {};
   const { mirror } = requestSchemas.mirror.parse({ mirror: { migration, pool, sizeBytes, source, target, pairing } });
-  const role = (['source', 'target'] as const).find((candidate: MirrorRole) => mirror[candidate].node === deps.nodeName);
-  if (!role) return false;
+  const role = spec.sourceNode === deps.nodeName ? 'source' : 'target';
   await lockVolume(deps, mirror.migration.volume, async (host) => {
     await requirePermission(deps, mirror, { role, phases: ['Aborted'], pointOfNoReturn: false });
     const step = await openStep({ ...deps, host }, mirror, role);
     await (role === 'source' ? restore(step) : discard(step));
   });
-  return true;
 }

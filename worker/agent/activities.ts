@@ -10,9 +10,10 @@ import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import type { ProgressReporter } from './progress-reporter.ts';
 
-export function agentActivities(configuration: AgentConfiguration, kube: KubeClient, progress: ProgressReporter): NodeActivities {
+/** What steps on this node need, whoever asks for them. */
+export function nodeDependencies(configuration: AgentConfiguration, kube: KubeClient): Omit<NodeDependencies, 'attempt'> {
   const { nodeName, minorRange, portRange, stateDirectory, clusterKeyFile } = configuration;
-  const dependencies: NodeDependencies = {
+  return {
     host: localHost,
     nodeName,
     minorRange,
@@ -20,8 +21,11 @@ export function agentActivities(configuration: AgentConfiguration, kube: KubeCli
     stateDirectory,
     readClusterKey: () => readFile(clusterKeyFile),
     findMigration: (name) => kube.find(localVolumeMigrates, { name }),
-    attempt: temporalAttempt,
   };
+}
+
+export function agentActivities(node: Omit<NodeDependencies, 'attempt'>, progress: ProgressReporter): NodeActivities {
+  const dependencies: NodeDependencies = { ...node, attempt: temporalAttempt };
   /** Activities of one call, whose heartbeats are reported for the migration that the call is about. */
   const reporting = async <T>(request: unknown, call: (activities: NodeActivities) => Promise<T>): Promise<T> => {
     const { name } = requestSchemas.mirror.parse(request).mirror.migration;

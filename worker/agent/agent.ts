@@ -1,5 +1,5 @@
 /**
- * A node's agent: its two task queues, the report on its storage, and the Lease that says it is there.
+ * A node's agent: its two task queues, the report on its storage, the Lease that says it is there, and what was left here while it was not.
  *
  *   control  short steps, let end when the agent is told to stop
  *   sync     waits of minutes to hours, which hold nothing: given up at once, and taken up again by the next agent
@@ -16,8 +16,9 @@ import type { Logger } from '../logging.ts';
 import { openKube } from '../process.ts';
 import { runUntilStopped, untilAborted } from '../stopping.ts';
 import { waitUntil } from '../wait.ts';
-import { agentActivities, checkClusterKey } from './activities.ts';
+import { agentActivities, checkClusterKey, nodeDependencies } from './activities.ts';
 import { ProgressReporter } from './progress-reporter.ts';
+import { Sweeper } from './sweeper.ts';
 
 export interface AgentOptions {
   readonly configuration: AgentConfiguration;
@@ -43,10 +44,11 @@ export function runAgent({ configuration, logger, signal }: AgentOptions): Promi
     const connect = () => NativeConnection.connect({ address: temporalAddress });
     const connection = await waitUntil(`Temporal at ${temporalAddress}`, connect, { logger, signal });
     closeAtEnd(() => connection.close());
+    const dependencies = nodeDependencies(configuration, kube);
     const common = {
       connection,
       namespace: temporalNamespace,
-      activities: agentActivities(configuration, kube, new ProgressReporter(kube, logger)),
+      activities: agentActivities(dependencies, new ProgressReporter(kube, logger)),
       interceptors: { activity: [activityInterceptor(logger, faultPoints(configuration.faults))] },
       // A frontend allows 1200 long polls in all; each agent has two queues.
       maxConcurrentActivityTaskPolls: 1,
@@ -60,6 +62,11 @@ export function runAgent({ configuration, logger, signal }: AgentOptions): Promi
     };
     const sync = { taskQueue: syncTaskQueue(nodeName), maxConcurrentActivityTaskExecutions: SYNC_SLOTS };
     const workers = [await createWorker(control), await createWorker(sync)];
+
+    // Before the Lease lets this node be a target again: what is left here of an aborted migration would be in the next one's way.
+    const sweeper = new Sweeper({ client: kube, dependencies, logger });
+    closeAtEnd(() => sweeper.stop());
+    await Promise.race([sweeper.start(), untilAborted(signal)]);
 
     // The Lease says that steps will be done, so not before there is somebody to do them.
     const reporter = new NodeReporter({

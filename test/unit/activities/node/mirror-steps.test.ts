@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { sweepAborted } from '../../../../activities/node/index.ts';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
 import { Crash, type CrashPoint } from './fake-node.ts';
 import { abort, close, copy, cutOver, move, newCluster, typeOf } from './scenario.ts';
@@ -91,7 +90,7 @@ test('an abort whose agents die at any command ends the same', EVERY_CRASH, asyn
   }
 });
 
-test('an abort gives a closed volume back, also between two pairings, when the metadata of neither is there', async () => {
+test('an abort gives a closed volume back, also between two pairings, when the metadata of neither is there', EVERY_CRASH, async () => {
   const untouched = newCluster().snapshot();
   const next = { ...mirror, pairing: 2 };
   const closed = async (): Promise<FakeCluster> => {
@@ -114,6 +113,18 @@ test('an abort gives a closed volume back, also between two pairings, when the m
     await abort(cluster, next);
     expect(cluster.snapshot(), `after a crash after "${commands[index]}"`).toEqual(untouched);
   }
+});
+
+test('a target that is given up while the mirror is prepared leaves both nodes as they were', async () => {
+  const untouched = newCluster().snapshot();
+  const cluster = newCluster();
+  const { n1, n2 } = cluster;
+  const sourceEndpoint = await cluster.insist(n1, (agent) => agent.allocateEndpoint({ mirror, role: 'source' }));
+  await cluster.insist(n2, (agent) => agent.allocateEndpoint({ mirror, role: 'target' }));
+  await cluster.insist(n2, (agent) => agent.ensureTargetMirror({ mirror, sourceEndpoint }));
+  await cluster.insist(n1, (agent) => agent.restoreSource({ mirror }));
+  await cluster.insist(n2, (agent) => agent.discardTarget({ mirror }));
+  expect(cluster.snapshot()).toEqual(untouched);
 });
 
 test('a new pairing begins from nothing, with another port', async () => {
@@ -144,39 +155,6 @@ test('a source that is restarted once it was marked stays out of reach, and the 
   await cluster.insist(n1, (agent) => agent.removeSource({ mirror }));
   expect(n1.snapshot()).toEqual({ volumes: [], devices: [], resources: [] });
   expect(n2.snapshot()).toMatchObject({ volumes: [{ name: 'data', tags: [], content: 'precious' }], resources: [] });
-});
-
-describe('an agent that was away during an abort', () => {
-  const abortWithoutTarget = async (cluster: FakeCluster): Promise<void> => {
-    await copy(cluster);
-    cluster.enter('Aborting');
-    await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror }));
-    const { pool, sizeBytes, source, pairing } = mirror;
-    cluster.migration = { ...cluster.migration, status: { ...cluster.migration.status, pool, sizeBytes, source, pairing } };
-  };
-
-  test('does its share when it is back', async () => {
-    const untouched = newCluster().snapshot();
-    const cluster = newCluster();
-    await abortWithoutTarget(cluster);
-    const sweep = () => sweepAborted(cluster.dependencies(cluster.n2), [cluster.migration]);
-    expect(await sweep()).toEqual([]);
-    cluster.enter('Aborted');
-    expect(await sweep()).toEqual(['data']);
-    expect(cluster.snapshot()).toEqual(untouched);
-    expect(await sweep()).toEqual([]);
-  });
-
-  test('leaves what is not of an aborted migration, whatever a list says that is out of date', async () => {
-    const cluster = newCluster();
-    await abortWithoutTarget(cluster);
-    cluster.enter('Aborted');
-    const outdated = [cluster.migration];
-    cluster.enter('Syncing');
-    const before = cluster.snapshot();
-    expect(await typeOf(sweepAborted(cluster.dependencies(cluster.n2), outdated))).toBe('NotPermitted');
-    expect(cluster.snapshot()).toEqual(before);
-  });
 });
 
 describe('writes of an application', () => {

@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest';
+import { type NodeDependencies, sweepAborted } from '../../../../activities/node/index.ts';
+import type { LocalVolumeMigrate } from '../../../../core/contracts/objects/index.ts';
+import { type FakeCluster, mirror } from './fake-cluster.ts';
+import type { FakeNode } from './fake-node.ts';
+import { copy, newCluster } from './scenario.ts';
+
+/** The source is restored; the target's agent was away. */
+async function abortWithoutTarget(cluster: FakeCluster): Promise<void> {
+  await copy(cluster);
+  cluster.enter('Aborting');
+  await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror }));
+}
+
+/** What is said of each migration: swept, or the reason why not. */
+async function sweep(cluster: FakeCluster, node: FakeNode, migrations: readonly LocalVolumeMigrate[] = [cluster.migration]) {
+  const dependencies: NodeDependencies = cluster.dependencies(node);
+  const { swept, failed } = await sweepAborted(dependencies, migrations);
+  return { swept: swept.map(({ metadata }) => metadata.name), failed: failed.map(({ error }) => (error as { type?: string }).type) };
+}
+
+const NOTHING = { swept: [], failed: [] };
+
+describe('an agent that was away during an abort', () => {
+  test('does its share when it is back', async () => {
+    const untouched = newCluster().snapshot();
+    const cluster = newCluster();
+    await abortWithoutTarget(cluster);
+    expect(await sweep(cluster, cluster.n2)).toEqual(NOTHING);
+    cluster.enter('Aborted');
+    expect(await sweep(cluster, cluster.n2)).toEqual({ swept: ['evictor-data'], failed: [] });
+    expect(cluster.snapshot()).toEqual(untouched);
+    expect(await sweep(cluster, cluster.n2)).toEqual(NOTHING);
+  });
+
+  test('takes the source’s end down too, also where the target it was made for was given up', async () => {
+    const untouched = newCluster().n1.snapshot();
+    const cluster = newCluster();
+    await copy(cluster);
+    const { target: _, ...status } = cluster.migration.status!;
+    cluster.migration = { ...cluster.migration, status: { ...status, phase: 'Aborted' } };
+    expect(await sweep(cluster, cluster.n1)).toEqual({ swept: ['evictor-data'], failed: [] });
+    expect(cluster.n1.snapshot()).toEqual(untouched);
+  });
+
+  test('leaves what is not of an aborted migration, whatever a list says that is out of date', async () => {
+    const cluster = newCluster();
+    await abortWithoutTarget(cluster);
+    cluster.enter('Aborted');
+    const outdated = [cluster.migration];
+    cluster.enter('Syncing');
+    const before = cluster.snapshot();
+    expect(await sweep(cluster, cluster.n2, outdated)).toEqual({ swept: [], failed: ['NotPermitted'] });
+    expect(cluster.snapshot()).toEqual(before);
+  });
+
+  test('is not kept from the others by a migration whose record says too little, or that is not about this node', async () => {
+    const cluster = newCluster();
+    await abortWithoutTarget(cluster);
+    cluster.enter('Aborted');
+    const { migration } = cluster;
+    const leftBy = (uid: string): LocalVolumeMigrate => {
+      cluster.n2.addVolume(`of-${uid}`, mirror.sizeBytes, 'left');
+      cluster.n2.volumes.get(`of-${uid}`)!.tags.push(`rehome.io/migration=${uid}`);
+      return { ...migration, metadata: { ...migration.metadata, name: `of-${uid}`, uid } };
+    };
+    const [empty, foreign] = ['0b9f1c52-6f2e-4f5e-8f43-2d3a8f0f4b11', '0b9f1c52-6f2e-4f5e-8f43-2d3a8f0f4b12'].map(leftBy);
+    const all = [{ ...empty!, status: { phase: 'Aborted' as const } }, foreign!, migration];
+    const { swept, failed } = await sweepAborted(cluster.dependencies(cluster.n2), all);
+    expect(failed.map(({ migration: { metadata } }) => metadata.name)).toEqual(all.slice(0, 2).map(({ metadata }) => metadata.name));
+    expect(swept).toEqual([migration]);
+  });
+});
