@@ -57,6 +57,7 @@ export const TRANSIENT_ERRORS = [
   'NoFreePort',
   'NoFreeMinor',
   'ApiUnavailable',
+  'ApiRefused',
   'LockTimeout',
 ] as const;
 export type TransientError = (typeof TRANSIENT_ERRORS)[number];

@@ -25,7 +25,14 @@ describe('an error from below an activity gets a stable type', () => {
   test.each([
     ['a program that failed', new CommandError(failed), 'CommandFailed', false],
     ['a lock that somebody else held', new LockTimeoutError('locked'), 'LockTimeout', false],
-    ['a refusal of the API server', KubeError.fromAnswer('GET /x', 503, ''), 'ApiUnavailable', false],
+    ['an API server that does not answer', KubeError.noAnswer('GET /x', new Error('connection refused')), 'ApiUnavailable', false],
+    ['an API server with too much to do', KubeError.fromAnswer('GET /x', 429, ''), 'ApiUnavailable', false],
+    ['an API server without its database', KubeError.fromAnswer('GET /x', 503, ''), 'ApiUnavailable', false],
+    ['a wrong token', KubeError.fromAnswer('GET /x', 401, ''), 'ApiRefused', false],
+    ['a missing right', KubeError.fromAnswer('GET /x', 403, ''), 'ApiRefused', false],
+    ['an object that has gone', KubeError.fromAnswer('PATCH /x', 404, ''), 'ApiRefused', false],
+    ['a conflict with another writer', KubeError.fromAnswer('PATCH /x', 409, ''), 'ApiRefused', false],
+    ['an object that is not valid', KubeError.fromAnswer('PATCH /x', 422, ''), 'ApiRefused', false],
     ['input of a wrong shape', z.object({ node: z.string() }).safeParse({}).error!, 'InvalidArgument', true],
     ['a failure that has its type', ApplicationFailure.nonRetryable('gone', 'LocalVolumeMissing'), 'LocalVolumeMissing', true],
   ])('%s', async (_, error, type, nonRetryable) => {
