@@ -108,7 +108,10 @@ export interface NodeActivities {
    */
   closeSource(request: { readonly mirror: Mirror }): Promise<DetachFacts>;
 
-  /** control, both ends, destructive, phase CuttingOver. The durable tag of the point of no return. */
+  /**
+   * control, both ends, destructive, phase CuttingOver. The source's durable tag is the point of no return; the target's follows once the
+   * LocalVolumeMigrate tells it, also where the source's mirror has gone since. @throws MirrorNotReady where the copy is not whole, or the source not closed.
+   */
   markCutOver(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;
 
   /**
