@@ -32,7 +32,7 @@ import { awaitDetach, reserve } from './migration/place.ts';
 import { introduce } from './migration/report.ts';
 import { beginRun, type MigrationRun } from './migration/run.ts';
 import { AbortWished, isOutcome, type RunStage, type Stage } from './migration/stages.ts';
-import { pauseAfterSetback } from './migration/steps.ts';
+import { pauseAfterSetback, tolerate } from './migration/steps.ts';
 import { giveTurnBack } from './migration/turn.ts';
 import { verify } from './migration/verify.ts';
 
@@ -68,7 +68,7 @@ export async function migrateVolume(input: MigrateVolumeInput, followers: readon
       () => attend(run),
       () => drive(run),
     );
-    await giveTurnBack(run);
+    await tolerate(run, () => giveTurnBack(run));
     const { sourceNode, abortedByPerson } = run;
     const ended = { volume: input.volume, sourceNode, outcome, abortedByPerson: outcome === 'Aborted' && abortedByPerson };
     await tellFollowers(run, ended);

@@ -12,3 +12,9 @@ export const AGENT_LOOK_MILLISECONDS = 20_000;
 
 /** Between two looks of an eviction for migrations that ended without a word: one that is terminated tells nobody. */
 export const SLOW_NET_MILLISECONDS = 60_000;
+
+/** For how long a node that turned out to be no target is none; then it is tried again, for somebody may have repaired it. */
+export const GIVEN_UP_MILLISECONDS = 10 * 60_000;
+
+/** For how long a PersistentVolume may be held before a person is called: attachments and deletions pass by themselves. */
+export const HELD_VOLUME_MILLISECONDS = 15 * 60_000;

@@ -19,6 +19,11 @@ export const REFUSALS = [
   'CapacityLimitReached',
   'BlockSizeTooLarge',
   'GivenUp',
+  'LogicalVolumeConflict',
+  'LogicalVolumeSizeMismatch',
+  'DrbdNotSupported',
+  'NoFreePort',
+  'NoFreeMinor',
 ] as const;
 export type Refusal = (typeof REFUSALS)[number];
 

@@ -43,6 +43,24 @@ describe.concurrent('an abort before the point of no return leaves everything as
     expect(harness.world.snapshot()).toEqual(waiting);
   });
 
+  test('while it waits for another target, also where the run that gave the last one up was terminated', async ({ harness }) => {
+    const { world, n2 } = harness;
+    world.node(n2).logicalBlockSizeBytes = 4096;
+    const before = world.snapshot();
+    const terminated = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject().message).toMatch(`${n2} BlockSizeTooLarge`));
+    expect((await terminated.describe()).searchAttributes).not.toHaveProperty('TargetNode');
+    expect(await terminated.details()).toContain(`  - ${n2}: BlockSizeTooLarge`);
+    await terminated.terminate();
+    world.node(n2).freeBytes = 0;
+    const migration = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject().message).toMatch(`${n2} PoolFull`));
+    await migration.abort();
+    await migration.result();
+    world.node(n2).freeBytes = 1024 * MiB;
+    expect(world.snapshot()).toEqual(before);
+  });
+
   test('while it waits for the users of the volume', async ({ harness }) => {
     harness.world.volumes.get(harness.data)!.heldBy = ['pod default/db-0'];
     const waiting = harness.world.snapshot();
@@ -170,7 +188,7 @@ describe.concurrent('after the point of no return nothing is taken back', () => 
   });
 
   test('when it is parked there: abort is ignored, retry completes', async ({ harness }) => {
-    harness.world.faults.fail('switchObjects', 'PersistentVolumeRefused', { permanent: true });
+    harness.world.faults.fail('switchObjects', 'NotPermitted', { permanent: true });
     const migration = await harness.migrate();
     await eventually(() => expect(harness.migrateObject().phase).toBe('NeedsAttention'));
     await migration.abort();

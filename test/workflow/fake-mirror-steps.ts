@@ -55,7 +55,7 @@ export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
       if (!state?.attached) return { kind: 'sourceLost', message: 'the mirror has gone from the kernel' };
       if (disk.active && !state.inserted) return { kind: 'bypassed', message: 'the device leads past the mirror' };
       const peer = world.peerOf(volume, node.name);
-      if (!peer?.mirror.attached) return { kind: 'peerLost', message: 'WFConnection' };
+      if (!peer?.mirror.attached || peer.node.storageCut) return { kind: 'peerLost', message: 'WFConnection' };
       Context.current().heartbeat({ syncedBytes: 0 });
       // What DRBD never saw it never sends.
       if (peer.disk.content === '') peer.disk.content = disk.content;

@@ -78,7 +78,7 @@ export function createFakeNodeActivities(world: World, nodeName: string): NodeAc
     },
 
     async restoreSource({ mirror }) {
-      permitted(mirror, 'source', ['Aborting'], false);
+      permitted(mirror, 'source', ['Aborting', 'Preparing'], false);
       const disk = diskOf(node, mirror);
       if (disk.cutOverBy) throw fail('PointOfNoReturnPassed', `${mirror.migration.volume} was cut over`);
       node.mirrors.delete(mirror.migration.volume);

@@ -56,3 +56,51 @@ test('a parked migration gives its turn to others', async ({ harness }) => {
   await harness.eviction().result();
   expect(world.migrates.map(({ phase }) => phase)).toEqual(['Completed', 'Completed']);
 });
+
+/** Two volumes of n1, of which one may sync at a time: one syncs to n2, the other waits for its turn to sync to n3. */
+async function oneWaitsForAnother(harness: Harness): Promise<{ other: string; open: () => void }> {
+  const { world, n1, n2, n3 } = harness;
+  world.syncLimits.perNode = 1;
+  world.addNode(n3);
+  await harness.startAgent(n3);
+  const gate = world.faults.gate(`awaitSync ${n1}`);
+  await harness.migrate();
+  await gate.reached;
+  world.node(n2).cordoned = true;
+  const other = harness.volume('a');
+  world.addVolume(other, n1);
+  await harness.migrate(other);
+  await eventually(() => expect(harness.migrateObject(other).message).toMatch(`waits for its turn to sync from ${n1} to ${n3}`));
+  return { other, open: gate.open };
+}
+
+test('a migration whose target has died gives its turn to others, and takes one again when its agent is back', async ({ harness }) => {
+  const { world, n2, n3, data } = harness;
+  const { other, open } = await oneWaitsForAnother(harness);
+  await harness.stopAgent(n2);
+  world.reboot(n2);
+  open();
+  expect(await harness.migration(other).result()).toMatchObject({ outcome: 'Completed' });
+  expect(world.volumes.get(other)?.affinity).toBe(n3);
+  expect(harness.migrateObject()).toMatchObject({ phase: 'Syncing', message: `waits for the agent on ${n2}` });
+
+  await harness.startAgent(n2);
+  expect(await harness.migration().result()).toMatchObject({ outcome: 'Completed' });
+  expect(world.volumes.get(data)?.affinity).toBe(n2);
+  const turns = world.journal.filter((step) => step === 'requestTurn' || step === 'releaseTurn');
+  expect(turns.filter((step) => step === 'requestTurn')).toHaveLength(turns.length / 2);
+});
+
+test('a migration whose ends do not reach each other gives its turn to others, and goes on when they do', async ({ harness }) => {
+  const { world, n2, n3, data } = harness;
+  const { other, open } = await oneWaitsForAnother(harness);
+  world.node(n2).storageCut = true;
+  open();
+  expect(await harness.migration(other).result()).toMatchObject({ outcome: 'Completed' });
+  expect(world.volumes.get(other)?.affinity).toBe(n3);
+
+  world.node(n2).storageCut = false;
+  expect(await harness.migration().result()).toMatchObject({ outcome: 'Completed' });
+  expect(world.volumes.get(data)?.affinity).toBe(n2);
+  expect(harness.migrateObject()).toMatchObject({ pairing: 1 });
+});

@@ -223,6 +223,36 @@ describe.concurrent('what happens to a mirror', () => {
   });
 });
 
+describe.concurrent('a target that turns out to be none is given up for another node', () => {
+  test.for([
+    ['allocateEndpoint', 'NoFreePort'],
+    ['allocateEndpoint', 'DrbdNotSupported'],
+    ['ensureTargetMirror', 'PoolFull'],
+    ['ensureTargetMirror', 'LogicalVolumeSizeMismatch'],
+  ] as const)('where %s finds %s', async ([step, fault], { harness }) => {
+    const { world, n2, n3 } = harness;
+    world.addNode(n3);
+    await harness.startAgent(n3);
+    world.faults.fail(`${step} ${n2}`, fault);
+    if (fault === 'DrbdNotSupported') world.faults.fail(`discardTarget ${n2}`, fault, { permanent: true });
+    const migration = await harness.migrate();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+    expect(harness.migrateObject().phases).not.toContain('NeedsAttention');
+    expect(world.node(n2).volumes.size).toBe(0);
+    expectMoved(harness, undefined, n3);
+  });
+
+  test('but not for what its source lacks', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    world.faults.fail(`allocateEndpoint ${n1}`, 'DrbdNotSupported', { permanent: true });
+    const migration = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'NeedsAttention', parkedIn: 'Preparing' }));
+    expect(world.events.filter((event) => event === `WaitingForTarget ${data}`)).toEqual([]);
+    await migration.retry();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  });
+});
+
 describe.concurrent('a source whose copy was removed after the cut-over', () => {
   test('is not removed, and the migration says so', async ({ harness }) => {
     const { world, n1, n2, data } = harness;

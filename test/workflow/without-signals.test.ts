@@ -5,14 +5,14 @@ import { workflowTest } from './workflow-test.ts';
 const test = workflowTest({ shortTimings: true });
 
 test('a step that waits for an agent that is away says so', async ({ harness }) => {
-  const { world, n2 } = harness;
+  const { world, n1, n2 } = harness;
   await harness.stopAgent(n2);
   const migration = await harness.migrate();
   await eventually(() => expect(harness.migrateObject().message).toBe(`waits for the agent on ${n2}`));
   expect(await migration.details()).toContain(`waits for the agent on ${n2}`);
   await harness.startAgent(n2);
   expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
-  expect(world.journal.filter((step) => step === `allocateEndpoint ${n2}`)).toHaveLength(1);
+  expect(world.journal.filter((step) => step === `ensureSourceMirror ${n1}`)).toHaveLength(1);
 });
 
 test('a step that syncs for long shows how far it is', async ({ harness }) => {
@@ -61,6 +61,35 @@ test('an abort leaves the share of a target whose agent falls silent meanwhile',
   world.node(n2).agentAlive = false;
   expect(await migration.result()).toMatchObject({ outcome: 'Aborted' });
   expect(harness.migrateObject().message).toMatch(/is away and removes its share when it returns$/);
+});
+
+test('a node that was given up is tried again after a while: somebody may have repaired it', async ({ harness }) => {
+  const { world, n1, n2 } = harness;
+  world.faults.fail(`ensureTargetMirror ${n2}`, 'PoolFull');
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().message).toBe(`no node can take the volume: ${n1} SourceNode, ${n2} PoolFull`));
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+});
+
+test('a PersistentVolume that is held is waited for without a person', async ({ harness }) => {
+  const { world } = harness;
+  world.faults.fail('switchObjects', 'PersistentVolumeRefused', { message: 'it is attached', times: 1000, permanent: true });
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().message).toBe('waits: switchObjects: it is attached'));
+  world.faults.mend('switchObjects');
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  expect(harness.migrateObject().phases).not.toContain('NeedsAttention');
+});
+
+test('a PersistentVolume that is held for long calls a person, and still goes on by itself at the next look', async ({ harness }) => {
+  const { world } = harness;
+  world.faults.fail('switchObjects', 'PersistentVolumeRefused', { message: 'it is attached', times: 1000, permanent: true });
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'NeedsAttention', parkedIn: 'CuttingOver' }));
+  expect(harness.migrateObject().message).toBe('PersistentVolumeRefused: switchObjects: it is attached');
+  world.faults.mend('switchObjects');
+  await migration.lookAgain();
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
 });
 
 test('an eviction that cannot start one of its migrations moves the others, says so, and tries again', async ({ harness }) => {

@@ -40,6 +40,8 @@ export interface Node {
   cordoned: boolean;
   disabled: boolean;
   agentAlive: boolean;
+  /** Nobody reaches it in the storage network. */
+  storageCut: boolean;
   logicalBlockSizeBytes: number;
   freeBytes: number;
   readonly volumeGroups: Set<string>;
@@ -99,6 +101,7 @@ export class World {
       cordoned: false,
       disabled: false,
       agentAlive: true,
+      storageCut: false,
       logicalBlockSizeBytes: 512,
       freeBytes: 1024 * MiB,
       volumeGroups: new Set(['hdd']),

@@ -6,12 +6,12 @@
  */
 import { condition } from '@temporalio/workflow';
 import type { Phase } from '../../core/contracts/phases.ts';
-import { failureOf } from '../failure.ts';
 import { FIRST_LOOK_MILLISECONDS, LONGEST_LOOK_MILLISECONDS, WAITING_LOOK_MILLISECONDS } from '../timings.ts';
 import { show } from './display.ts';
 import { reportObstacle } from './report.ts';
 import type { MigrationRun } from './run.ts';
-import { inCluster } from './steps.ts';
+import { inCluster, tolerate } from './steps.ts';
+import { giveTurnBack } from './turn.ts';
 
 const WAITING_PHASES: readonly Phase[] = ['Reserving', 'AwaitingDetach'];
 
@@ -49,16 +49,12 @@ function pauseIn(phase: Phase, pause: number): number | undefined {
   return WAITING_PHASES.includes(phase) ? WAITING_LOOK_MILLISECONDS : pause;
 }
 
+/** A look that fails holds nothing up: the next one may succeed. */
 async function lookAndTell(run: MigrationRun): Promise<void> {
-  try {
+  await tolerate(run, async () => {
     await look(run);
     const away = run.atWork.find((node) => run.facts?.agentAlive[node] === false);
     await reportObstacle(run, away && `waits for the agent on ${away}`);
-  } catch (error) {
-    const failure = failureOf(error);
-    if (!failure) throw error;
-    // What it looks after goes on; the next look may succeed.
-    run.lastFailure = failure;
-    show(run);
-  }
+    if (away) await giveTurnBack(run);
+  });
 }

@@ -6,17 +6,19 @@
  * is no moment at which the migration may only go forward and the source may be written to. Record and target then say it too, before anything is
  * taken apart. From there each step may be repeated: a new run begins with the first of them again.
  */
+import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { Mirror } from '../../core/contracts/migration.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import type { TransientError } from '../../core/contracts/reasons.ts';
 import { type DetachVerdict, judgeDetach, mayClose } from '../../core/domain/detach.ts';
 import { failureOf, MigrationFailure } from '../failure.ts';
+import { HELD_VOLUME_MILLISECONDS } from '../timings.ts';
 import { look } from './attend.ts';
 import { attachTarget, beginAnew } from './mirror.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
-import { control, inCluster, pauseAfterSetback, sync } from './steps.ts';
+import { control, inCluster, nextLook, pauseAfterSetback, sync } from './steps.ts';
 import { prove } from './verify.ts';
 
 export const cutOver: RunStage = async (run) => {
@@ -75,6 +77,8 @@ async function whereElse(run: MigrationRun, verdict: DetachVerdict): Promise<Sta
     case 'bypassed':
       return beginAnew(run, verdict.message);
     case 'behind':
+      // What is sent from here on has to be compared too.
+      run.verified = false;
       return 'Syncing';
     case 'inUse':
       await report(run, 'AwaitingDetach', verdict.message);
@@ -110,8 +114,24 @@ async function handOver(run: MigrationRun): Promise<void> {
   const sourceSha256 = run.hashCheck ? await hashSource(run, mirror) : undefined;
   await Promise.all([dissolve('source'), dissolve('target')]);
   if (sourceSha256) await compareHashes(run, mirror, sourceSha256);
-  const request = { ref, sourceNode: source.node, target, sizeBytes, pool };
-  await inCluster(run, `point the objects to ${target.node}`, (cluster) => cluster.switchObjects(request));
+  await switchObjects(run, { ref, sourceNode: source.node, target, sizeBytes, pool });
+}
+
+/** Waits while somebody's hand is on the PersistentVolume, which mostly passes by itself: an attachment goes some time after its pod. */
+async function switchObjects(run: MigrationRun, request: Parameters<ClusterActivities['switchObjects']>[0]): Promise<void> {
+  const begun = Date.now();
+  for (;;) {
+    try {
+      await inCluster(run, `point the objects to ${request.target.node}`, (cluster) => cluster.switchObjects(request));
+      return;
+    } catch (error) {
+      const failure = failureOf(error);
+      const lasts = Date.now() - begun >= HELD_VOLUME_MILLISECONDS;
+      if (failure?.reason !== 'PersistentVolumeRefused' || lasts) throw error;
+      await report(run, 'CuttingOver', `waits: ${failure.message}`, { reason: failure.reason });
+      await nextLook(run);
+    }
+  }
 }
 
 /** @returns undefined where an earlier run has taken the mirror down already without leaving a hash. */

@@ -1,5 +1,6 @@
 /** The mirror: put in on both nodes, in sync, put in again after whatever took it away. */
-import type { Mirror } from '../../core/contracts/migration.ts';
+import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { failureOf } from '../failure.ts';
 import { look } from './attend.ts';
@@ -7,14 +8,24 @@ import { report } from './report.ts';
 import { type MigrationRun, required, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
 import { control, inCluster, pauseAfterSetback, sync } from './steps.ts';
-import { giveTurnBack } from './turn.ts';
+import { giveTurnBack, mayGoOn } from './turn.ts';
 
 /** Errors of a target with which another node would do. */
-const FAULTS_OF_TARGET: Readonly<Record<string, Refusal>> = { BlockSizeTooLarge: 'BlockSizeTooLarge', LogicalVolumeConflict: 'GivenUp' };
+const FAULTS_OF_TARGET = [
+  'BlockSizeTooLarge',
+  'LogicalVolumeConflict',
+  'LogicalVolumeSizeMismatch',
+  'DrbdNotSupported',
+  'PoolFull',
+  'NoFreePort',
+  'NoFreeMinor',
+] as const satisfies readonly Refusal[];
+type FaultOfTarget = (typeof FAULTS_OF_TARGET)[number];
 
 export const prepare: RunStage = async (run) => {
   run.pairing ??= 1;
   const mirror = requireMirror(run);
+  const isUntouched = run.begun === undefined;
   run.begun = mirror;
   const { pool, sizeBytes, source, target, pairing } = mirror;
   await report(run, 'Preparing', `puts the mirror to ${target.node} in`, {
@@ -25,11 +36,14 @@ export const prepare: RunStage = async (run) => {
     pairing,
     event: 'TargetReserved',
   });
-  const refusal = await allocate(run, mirror);
-  if (refusal) return giveUpTarget(run, mirror, refusal);
+  const fault = await allocate(run, mirror);
+  // Without DRBD its agent could make nothing, and can take nothing away.
+  if (fault) return giveUpTarget(run, mirror, fault, isUntouched && fault === 'DrbdNotSupported');
 
-  const targetEndpoint = await ensureTarget(run, mirror);
+  const targetEndpoint = await orFault(run, () => ensureTarget(run, mirror));
   if (typeof targetEndpoint === 'string') return giveUpTarget(run, mirror, targetEndpoint);
+  // From here on it syncs.
+  if (!mayGoOn(run)) return 'AwaitingDetach';
   const summary = `put the mirror beneath the volume on ${source.node}`;
   await control(run, source.node, summary, (agent) => agent.ensureSourceMirror({ mirror, targetEndpoint }));
   run.mirrorStands = true;
@@ -37,41 +51,60 @@ export const prepare: RunStage = async (run) => {
 };
 
 /** @returns why the target will not do. */
-async function allocate(run: MigrationRun, mirror: Mirror): Promise<Refusal | undefined> {
-  const ends = (['source', 'target'] as const).map((role) => {
+async function allocate(run: MigrationRun, mirror: Mirror): Promise<FaultOfTarget | undefined> {
+  const allocateEnd = (role: MirrorRole) => {
     const { node } = mirror[role];
-    return control(run, node, `allocate the mirror's end on ${node}`, (agent) => agent.allocateEndpoint({ mirror, role }));
-  });
-  const [source, target] = await Promise.all(ends);
-  if (source) run.sourceEndpoint = source;
-  const tooLarge = source && target && target.logicalBlockSizeBytes > source.logicalBlockSizeBytes;
+    const summary = `allocate the mirror's end on ${node}`;
+    return control(run, node, summary, (agent) => agent.allocateEndpoint({ mirror, role }), role === 'target' ? answeredIn(run) : []);
+  };
+  const [source, target] = await Promise.all([allocateEnd('source'), orFault(run, () => allocateEnd('target'))]);
+  run.sourceEndpoint = source;
+  if (typeof target === 'string') return target;
+  const tooLarge = target.logicalBlockSizeBytes > source.logicalBlockSizeBytes;
   return tooLarge && !run.mirrorStands ? 'BlockSizeTooLarge' : undefined;
 }
 
-/** @returns where the target listens, or why it will not do. */
-async function ensureTarget(run: MigrationRun, mirror: Mirror) {
+/** @returns where the target listens. */
+async function ensureTarget(run: MigrationRun, mirror: Mirror): Promise<MirrorEndpoint> {
   const sourceEndpoint = required(run.sourceEndpoint, run, 'an endpoint on its source');
   const { node } = mirror.target;
+  const summary = `create the mirror on ${node}`;
+  return control(run, node, summary, (agent) => agent.ensureTargetMirror({ mirror, sourceEndpoint }), answeredIn(run));
+}
+
+/** A step of the target; instead of its answer why the target will not do. Once the mirror was put in, no other node would. */
+async function orFault<T>(run: MigrationRun, step: () => Promise<T>): Promise<T | FaultOfTarget> {
   try {
-    return await control(run, node, `create the mirror on ${node}`, (agent) => agent.ensureTargetMirror({ mirror, sourceEndpoint }));
+    return await step();
   } catch (error) {
-    const refusal = FAULTS_OF_TARGET[failureOf(error)?.reason ?? ''];
-    if (!refusal || run.mirrorStands || run.pointOfNoReturn) throw error;
-    return refusal;
+    const reason = failureOf(error)?.reason;
+    const fault = FAULTS_OF_TARGET.find((candidate) => candidate === reason);
+    if (!fault || run.mirrorStands) throw error;
+    return fault;
   }
 }
 
-/** The next node gets a pairing of its own: the source's end is made anew for it. */
-async function giveUpTarget(run: MigrationRun, mirror: Mirror, refusal: Refusal): Promise<Stage> {
-  const { node } = mirror.target;
+const answeredIn = ({ mirrorStands }: MigrationRun): readonly string[] => (mirrorStands ? [] : FAULTS_OF_TARGET);
+
+/**
+ * The next node gets a pairing of its own. Both ends go, the source's too: a run that comes after this one is told of no target, and would not know
+ * what there is to take away. @param isUntouched nothing was made on the target.
+ */
+async function giveUpTarget(run: MigrationRun, mirror: Mirror, refusal: Refusal, isUntouched = false): Promise<Stage> {
+  const { source, target } = mirror;
   const ref = requireRef(run);
-  run.givenUp[node] = refusal;
-  await control(run, node, `remove what was made on ${node}`, (agent) => agent.discardTarget({ mirror }));
+  run.givenUp[target.node] = { refusal, at: Date.now() };
+  const restoreSource = control(run, source.node, `remove what was made on ${source.node}`, (agent) => agent.restoreSource({ mirror }));
+  const discardTarget = isUntouched
+    ? undefined
+    : control(run, target.node, `remove what was made on ${target.node}`, (agent) => agent.discardTarget({ mirror }));
+  await Promise.all([restoreSource, discardTarget]);
   await giveTurnBack(run);
-  await inCluster(run, `release the room on ${node}`, (cluster) => cluster.releaseReservation({ ref }));
+  delete run.begun;
   delete run.target;
   run.pairing = mirror.pairing + 1;
-  await report(run, 'Reserving', `${node} cannot take the volume (${refusal}): looks for another node`, { pairing: run.pairing });
+  await report(run, 'Reserving', `${target.node} cannot take the volume (${refusal}): looks for another node`, { pairing: run.pairing });
+  await inCluster(run, `release the room on ${target.node}`, (cluster) => cluster.releaseReservation({ ref }));
   return 'Reserving';
 }
 
@@ -83,6 +116,7 @@ export const synchronize: RunStage = async (run) => {
 
 /** Waits until both copies are in sync. @returns where to go on, if they are not. */
 export async function catchUp(run: MigrationRun): Promise<Stage | undefined> {
+  if (!mayGoOn(run)) return 'AwaitingDetach';
   const mirror = requireMirror(run);
   const { source, target } = mirror;
   const outcome = await sync(run, source.node, `sync ${source.node} to ${target.node}`, (agent) => agent.awaitSync({ mirror }));
@@ -92,14 +126,19 @@ export async function catchUp(run: MigrationRun): Promise<Stage | undefined> {
   }
   if (outcome.kind !== 'peerLost') return beginAnew(run, outcome.message);
   await report(run, run.phase, `${source.node} and ${target.node} are not connected: ${outcome.message}`);
+  if (run.setbacks > 0) {
+    // It may last.
+    await giveTurnBack(run);
+    await pauseAfterSetback(run);
+    if (!run.closed) return 'AwaitingDetach';
+  }
   // Mostly the target's kernel has forgotten the mirror, and it helps at once.
-  if (run.setbacks > 0) await pauseAfterSetback(run);
-  else run.setbacks = 1;
-  await ensureTarget(run, mirror);
+  run.setbacks = Math.max(run.setbacks, 1);
+  await attachTarget(run, mirror);
   return run.closed ? 'CuttingOver' : 'Syncing';
 }
 
-/** For a mirror that nobody writes to any more: the target's end of it comes back, whatever has become of the source's. */
+/** The target's end of a mirror that stands comes back, whatever has become of the source's. */
 export async function attachTarget(run: MigrationRun, mirror: Mirror): Promise<void> {
   const { node } = mirror.source;
   run.sourceEndpoint ??= await control(run, node, `where the mirror listens on ${node}`, (agent) =>

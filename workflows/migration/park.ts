@@ -1,11 +1,10 @@
 /** A step has failed for good: the migration waits where it is, keeps all it has, and says why. */
 import { condition } from '@temporalio/workflow';
 import type { Failure } from '../failure.ts';
-import { failureOf } from '../failure.ts';
-import { show } from './display.ts';
 import { report } from './report.ts';
 import type { ActivePhase, MigrationRun } from './run.ts';
 import type { Stage } from './stages.ts';
+import { tolerate } from './steps.ts';
 import { giveTurnBack } from './turn.ts';
 
 /**
@@ -19,23 +18,13 @@ export async function park(run: MigrationRun, failure: Failure): Promise<Stage> 
   const { looks } = run;
   run.lastFailure = failure;
   run.parkedIn = parkedIn;
-  await tell(run, failure, parkedIn);
-  await giveTurnBack(run);
+  const { reason, message } = failure;
+  // The object may be what is wrong; then the Web UI alone says so.
+  await tolerate(run, () => report(run, 'NeedsAttention', `${reason}: ${message}`, { parkedIn, reason, event: 'NeedsAttention' }));
+  await tolerate(run, () => giveTurnBack(run));
 
   const abortable = !run.pointOfNoReturn && parkedIn !== 'Aborting';
   const abortWanted = () => abortable && inbox.abort !== undefined;
   await condition(() => inbox.retries > retries || abortWanted() || (failure.lookHelps && run.looks > looks));
   return abortWanted() ? 'Aborting' : 'Observing';
-}
-
-async function tell(run: MigrationRun, { reason, message }: Failure, parkedIn: ActivePhase): Promise<void> {
-  try {
-    await report(run, 'NeedsAttention', `${reason}: ${message}`, { parkedIn, reason, event: 'NeedsAttention' });
-  } catch (error) {
-    const failure = failureOf(error);
-    if (!failure) throw error;
-    // The object may be what is wrong; then the Web UI alone says so.
-    run.lastFailure = failure;
-    show(run);
-  }
 }

@@ -1,14 +1,16 @@
 /** Before anything is made: where the volume goes, and that nobody uses it any more. */
+import type { Refusal } from '../../core/contracts/reasons.ts';
+import { GIVEN_UP_MILLISECONDS } from '../timings.ts';
 import { report } from './report.ts';
-import { requireFacts, requireRef } from './run.ts';
+import { type MigrationRun, requireFacts, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
 import { inCluster, nextLook } from './steps.ts';
 import { giveTurnBack, takeTurn } from './turn.ts';
 
 export const reserve: RunStage = async (run) => {
-  const { sourceNode, pool = '', sizeBytes = 0, givenUp } = run;
+  const { sourceNode, pool = '', sizeBytes = 0 } = run;
   const ref = requireRef(run);
-  const request = { ref, sourceNode, pool, sizeBytes, givenUp };
+  const request = { ref, sourceNode, pool, sizeBytes, givenUp: refusalsOfGivenUp(run) };
   const result = await inCluster(run, 'reserve room on a node', (cluster) => cluster.reserveTarget(request));
   if (result.kind === 'reserved') {
     run.target = result.target;
@@ -18,6 +20,14 @@ export const reserve: RunStage = async (run) => {
   await nextLook(run);
   return 'Reserving';
 };
+
+/** Of the nodes that were given up not long ago. */
+function refusalsOfGivenUp({ givenUp }: MigrationRun): Record<string, Refusal> {
+  for (const [node, { at }] of Object.entries(givenUp)) {
+    if (Date.now() - at >= GIVEN_UP_MILLISECONDS) delete givenUp[node];
+  }
+  return Object.fromEntries(Object.entries(givenUp).map(([node, { refusal }]) => [node, refusal]));
+}
 
 /** Also where the mirror stands already and somebody uses the volume again: their writes go through it. */
 export const awaitDetach: RunStage = async (run) => {

@@ -8,6 +8,12 @@ import { Inbox } from './inbox.ts';
 
 export type ActivePhase = Exclude<Phase, 'NeedsAttention'>;
 
+export interface GivenUp {
+  readonly refusal: Refusal;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
 export interface MigrationRun {
   readonly input: MigrateVolumeInput;
   readonly inbox: Inbox;
@@ -51,9 +57,12 @@ export interface MigrationRun {
   closed: boolean;
   /** How often something was begun again since the mirror last got further. */
   setbacks: number;
-  readonly givenUp: Record<string, Refusal>;
+  /** Nodes that turned out to be no target, by name. */
+  readonly givenUp: Record<string, GivenUp>;
   /** A turn to sync was asked for, and not given back. */
   turnWanted: boolean;
+  /** Settles when the last turn was given back. */
+  turnReturned?: Promise<void>;
 
   /** Set before the first attempt to write it down, never taken back. */
   pointOfNoReturn: boolean;

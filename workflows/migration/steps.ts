@@ -4,6 +4,7 @@ import type { ClusterActivities } from '../../core/contracts/cluster-activities.
 import type { NodeActivities } from '../../core/contracts/node-activities.ts';
 import type { TransientError } from '../../core/contracts/reasons.ts';
 import { type OutageListener, onCluster, onControlQueue, onSyncQueue, throughOutages } from '../activities.ts';
+import { failureOf } from '../failure.ts';
 import { show } from './display.ts';
 import type { MigrationRun } from './run.ts';
 
@@ -18,13 +19,7 @@ export function inCluster<T>(run: MigrationRun, summary: string, call: (cluster:
 }
 
 /** A short step on a node. @param answered errors that its caller has an answer to, beside those of the phase. */
-export function control<T>(
-  run: MigrationRun,
-  node: string,
-  summary: string,
-  call: Call<T>,
-  answered: readonly TransientError[] = [],
-): Promise<T> {
+export function control<T>(run: MigrationRun, node: string, summary: string, call: Call<T>, answered: readonly string[] = []): Promise<T> {
   const step = { node, summary, answered: [...answered, ...answeredIn(run)] };
   return atWork(run, node, () => call(onControlQueue(step)));
 }
@@ -53,6 +48,18 @@ function outageOf(run: MigrationRun): OutageListener {
     run.outages += waits ? 1 : -1;
     show(run);
   };
+}
+
+/** What fails beside the migration's own work is shown, and holds nothing up. */
+export async function tolerate(run: MigrationRun, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const failure = failureOf(error);
+    if (!failure) throw error;
+    run.lastFailure = failure;
+    show(run);
+  }
 }
 
 /** Until something was looked at anew, at the latest by the next regular look. */

@@ -1,23 +1,39 @@
-/** A migration's turn to sync: wanted before its mirror is put in, given back when it stands still or has ended. */
+/**
+ * A migration's turn to sync: wanted before its mirror is put in, given back when it stands still or has ended.
+ *
+ * Whoever waits for a target that does not answer or for an agent that is away holds up no other. What it takes up again without a turn, it does by
+ * way of AwaitingDetach, where the next one is taken; only a closed volume goes on without, because its users wait for it. DRBD itself knows of no
+ * turns: two nodes that find each other again sync at once.
+ */
 import { condition } from '@temporalio/workflow';
 import { report } from './report.ts';
 import { type MigrationRun, required } from './run.ts';
 import { inCluster, nextLook } from './steps.ts';
 
+export function mayGoOn(run: MigrationRun): boolean {
+  return run.closed || hasTurn(run);
+}
+
+function hasTurn({ turnWanted, inbox, target }: MigrationRun): boolean {
+  return turnWanted && inbox.turnTo !== undefined && inbox.turnTo === target?.node;
+}
+
 /** @returns false: others sync; the world was looked at anew meanwhile. */
 export async function takeTurn(run: MigrationRun): Promise<boolean> {
   const { inbox, sourceNode, input } = run;
   const { node } = required(run.target, run, 'a target');
-  const granted = () => inbox.turnTo === node;
-  if (granted()) return true;
+  if (hasTurn(run)) return true;
+  // The one that was given back is given back first. Whether that succeeded is its own caller's to say.
+  await run.turnReturned?.catch(() => undefined);
   run.turnWanted = true;
+  inbox.turnTo = undefined;
   const request = { volume: input.volume, source: sourceNode, target: node };
   const { perNode, perCluster } = await inCluster(run, 'ask for a turn to sync', (cluster) => cluster.requestTurn(request));
-  if (await condition(granted, FREE_TURN_MILLISECONDS)) return true;
+  if (await condition(() => hasTurn(run), FREE_TURN_MILLISECONDS)) return true;
   const limits = `${perNode} a node, ${perCluster} in the cluster`;
   await report(run, 'AwaitingDetach', `waits for its turn to sync from ${sourceNode} to ${node} (at most ${limits})`);
-  await Promise.race([condition(granted), nextLook(run)]);
-  return granted();
+  await Promise.race([condition(() => hasTurn(run)), nextLook(run)]);
+  return hasTurn(run);
 }
 
 /** Where nobody is in the way the answer is there in an instant, and nothing need be said of a wait. */
@@ -26,7 +42,8 @@ const FREE_TURN_MILLISECONDS = 2000;
 export async function giveTurnBack(run: MigrationRun): Promise<void> {
   const { inbox, input } = run;
   if (!run.turnWanted) return;
-  run.turnWanted = false;
   inbox.turnTo = undefined;
-  await inCluster(run, 'give the turn to sync back', (cluster) => cluster.releaseTurn({ volume: input.volume }));
+  run.turnReturned = inCluster(run, 'give the turn to sync back', (cluster) => cluster.releaseTurn({ volume: input.volume }));
+  await run.turnReturned;
+  run.turnWanted = false;
 }

@@ -6,6 +6,7 @@ import { report } from './report.ts';
 import { type MigrationRun, requireMirror } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
 import { control, sync } from './steps.ts';
+import { mayGoOn } from './turn.ts';
 
 /** Passes that found differences or proved nothing; the one after them has to succeed. */
 const MAXIMUM_FUTILE_PASSES = 3;
@@ -18,10 +19,11 @@ export const verify: RunStage = async (run) => {
 
 /**
  * Verifies, sends differences, verifies again.
- * @returns where to go on, if the mirror no longer stands as it should. @throws MigrationFailure VerifyIncomplete
+ * @returns where to go on, if the mirror no longer stands as it should, or it is not its turn. @throws MigrationFailure VerifyIncomplete
  */
 export async function prove(run: MigrationRun): Promise<Stage | undefined> {
   for (let futile = 0; ; futile++) {
+    if (!mayGoOn(run)) return 'AwaitingDetach';
     const verdict = await verifyOnce(run);
     if (verdict.kind === 'proven') {
       run.verified = true;
