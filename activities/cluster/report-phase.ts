@@ -16,7 +16,7 @@ import { keyOf, nodes, persistentVolumeClaims, pods } from '../../system/kube/re
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { readMigration } from './migration-record.ts';
-import type { ClusterStores } from './stores.ts';
+import type { ClusterStores, PodView } from './stores.ts';
 import { claimOf, podsOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'events'>;
@@ -111,22 +111,24 @@ function messageOf({ message, refusals = {} }: PhaseReport): string {
 
 async function tell({ events, stores }: Deps, migrate: LocalVolumeMigrate, reason: EventReason, note: string): Promise<void> {
   const type = WARNINGS.includes(reason) ? 'Warning' : 'Normal';
-  await Promise.all(concerned(stores, migrate).map((object) => events.tell({ regarding: object, reason, note, type })));
+  await Promise.all(concerned(stores, migrate, reason).map((object) => events.tell({ regarding: object, reason, note, type })));
 }
 
-/** Migration, LocalVolume, claim, source node, and the pods that cannot be scheduled before the volume has moved. */
-function concerned(stores: ClusterStores, migrate: LocalVolumeMigrate): readonly Regarding[] {
+/** Migration, LocalVolume, claim, source node, the pods that cannot be scheduled before the volume has moved, and those that it waits for. */
+function concerned(stores: ClusterStores, migrate: LocalVolumeMigrate, reason: EventReason): readonly Regarding[] {
   const { volumeName, sourceNode } = migrate.spec;
   const localVolume = stores.localVolumes.get(volumeName);
   const claimName = claimOf(stores, volumeName);
   const claim = claimName && stores.persistentVolumeClaims.get(keyOf(claimName));
   const node = stores.nodes.get(keyOf({ name: sourceNode }));
-  const waiting = claimName ? podsOf(stores, claimName).filter(({ spec }) => spec?.nodeName === undefined) : [];
+  const pending = ({ spec }: PodView) => spec?.nodeName === undefined;
+  const holding = ({ spec }: PodView) => reason === 'WaitingForDetach' && spec?.nodeName === sourceNode;
+  const users = claimName ? podsOf(stores, claimName).filter((pod) => pending(pod) || holding(pod)) : [];
   return [
     regarding(localVolumeMigrates, migrate),
     ...(localVolume ? [regarding(localVolumes, localVolume)] : []),
     ...(claim ? [regarding(persistentVolumeClaims, claim)] : []),
     ...(node ? [regarding(nodes, node)] : []),
-    ...waiting.map((pod) => regarding(pods, pod)),
+    ...users.map((pod) => regarding(pods, pod)),
   ];
 }

@@ -2,7 +2,8 @@
 import { Context } from '@temporalio/activity';
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import type { DetachFacts, NodeActivities } from '../../core/contracts/node-activities.ts';
-import { diskOf, fail } from './fake-node.ts';
+import type { Phase } from '../../core/contracts/phases.ts';
+import { diskOf, fail, type Permission } from './fake-node.ts';
 import type { Node, World } from './world.ts';
 
 type MirrorSteps = Pick<
@@ -10,10 +11,18 @@ type MirrorSteps = Pick<
   'allocateEndpoint' | 'ensureTargetMirror' | 'ensureSourceMirror' | 'awaitSync' | 'readTargetCounter' | 'verifyMirror' | 'repairMirror'
 >;
 
-export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
+const MAKES_MIRROR: readonly Phase[] = ['Preparing', 'Syncing', 'Verifying', 'CuttingOver'];
+
+export function createFakeMirrorSteps(world: World, node: Node, permitted: Permission): MirrorSteps {
+  const permittedToMake: Permission = (mirror, role, phases, pointOfNoReturn) => {
+    permitted(mirror, role, phases, pointOfNoReturn);
+    const recorded = world.openMigrate(mirror.migration.volume)?.pairing;
+    if (recorded !== mirror.pairing) throw fail('NotPermitted', `the record is at pairing ${recorded}`);
+  };
   const endpoint = (): MirrorEndpoint => ({ port: 20_000, minor: 20_000, logicalBlockSizeBytes: node.logicalBlockSizeBytes });
   const steps: MirrorSteps = {
     async allocateEndpoint({ mirror, role }) {
+      permittedToMake(mirror, role, MAKES_MIRROR);
       const { migration, pairing } = mirror;
       const found = node.mirrors.get(migration.volume);
       if (found?.migrationUid !== migration.uid || found.pairing !== pairing) {
@@ -27,6 +36,7 @@ export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
     },
 
     async ensureTargetMirror({ mirror }) {
+      permittedToMake(mirror, 'target', MAKES_MIRROR);
       const { volume, uid } = mirror.migration;
       const disk = node.volumes.get(volume);
       if (disk && disk.migrationUid !== uid) throw fail('LogicalVolumeConflict', `${volume} on ${node.name} is somebody else's`);
@@ -40,6 +50,7 @@ export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
     },
 
     async ensureSourceMirror({ mirror }) {
+      permittedToMake(mirror, 'source', ['Preparing', 'Syncing', 'Verifying'], false);
       const state = node.mirrors.get(mirror.migration.volume);
       if (state?.pairing !== mirror.pairing) throw fail('MirrorNotReady', 'no metadata of this pairing');
       const peer = world.peerOf(mirror.migration.volume, node.name);
@@ -78,6 +89,7 @@ export function createFakeMirrorSteps(world: World, node: Node): MirrorSteps {
     },
 
     async repairMirror({ mirror }) {
+      permittedToMake(mirror, 'source', ['Verifying', 'CuttingOver'], false);
       const peer = world.peerOf(mirror.migration.volume, node.name);
       if (peer) peer.disk.content = diskOf(node, mirror).content;
     },

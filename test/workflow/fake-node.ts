@@ -15,11 +15,11 @@ export const fail = (type: PermanentError | TransientError, message: string): Ap
 
 export function createFakeNodeActivities(world: World, nodeName: string): NodeActivities {
   const node = world.node(nodeName);
-  const permitted = (mirror: Mirror, role: MirrorRole, phases: readonly Phase[], pointOfNoReturn?: boolean): void =>
+  const permitted: Permission = (mirror, role, phases, pointOfNoReturn) =>
     requirePermission(world, nodeName, mirror, { role, phases, pointOfNoReturn });
 
   const activities: NodeActivities = {
-    ...createFakeMirrorSteps(world, node),
+    ...createFakeMirrorSteps(world, node, permitted),
 
     async observeVolume({ volume, pool }) {
       if (!node.volumeGroups.has(pool)) return { volumeGroupFound: false };
@@ -128,6 +128,9 @@ export function diskOf(node: Node, { migration }: Mirror): LogicalVolume {
   if (!disk) throw fail('LogicalVolumeMissing', `${node.name} has no ${migration.volume}`);
   return disk;
 }
+
+/** @throws NotPermitted */
+export type Permission = (mirror: Mirror, role: MirrorRole, phases: readonly Phase[], pointOfNoReturn?: boolean) => void;
 
 interface Requirement {
   readonly role: MirrorRole;

@@ -22,9 +22,11 @@ describe.concurrent('a volume that nobody uses', () => {
     expectMoved(harness);
     const phases = ['Pending', 'Preparing', 'Syncing', 'Verifying', 'CuttingOver', 'RemovingSource', 'Completed'];
     expect(harness.migrateObject().phases).toEqual(phases);
+    const events = ['MigrationStarted', 'TargetReserved', 'SyncStarted', 'Verified', 'CuttingOver', 'VolumeMoved', 'MigrationCompleted'];
+    expect(harness.world.events).toEqual(events.map((event) => `${event} ${data}`));
     const found = { Volume: [data], SourceNode: [n1], TargetNode: [n2], MigrationPhase: ['Completed'], Trigger: ['node-drain'] };
     expect((await migration.describe()).searchAttributes).toMatchObject(found);
-    expect((await migration.history()).events?.length).toBeLessThanOrEqual(210);
+    expect((await migration.history()).events?.length).toBeLessThanOrEqual(215);
   });
 
   test('has the hashes of both devices compared where that is wanted', async ({ harness }) => {

@@ -5,6 +5,7 @@ import { choosePairing, isClosed } from '../../core/domain/pairing.ts';
 import { checkLogicalVolume, checkObjects } from '../../core/domain/source-check.ts';
 import { badInput, MigrationFailure } from '../failure.ts';
 import { look } from './attend.ts';
+import { report } from './report.ts';
 import { adoptRecord, type MigrationRun, requireFacts, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
 import { control, inCluster } from './steps.ts';
@@ -22,6 +23,7 @@ export const observe: RunStage = async (run) => {
 
   const opened = await inCluster(run, 'open the record', (cluster) => cluster.openMigration(run.input));
   adoptRecord(run, opened);
+  await report(run, 'Pending', 'looks at the volume', { event: 'MigrationStarted' });
   const reopened = chooseEntry(opened, requireFacts(run), run.sourceNode);
   return reopened === 'Open' ? 'Pending' : reopened;
 };
