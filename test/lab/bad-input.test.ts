@@ -22,15 +22,15 @@ test('volumes whose objects lie are each reported with the reason, hold up no ot
 
   await cluster.cordon('n1');
   await cluster.reaches('sound', 'Completed');
-  for (const [volume, reason] of [
-    ['missing', 'LogicalVolumeMissing'],
-    ['resized', 'LogicalVolumeSizeMismatch'],
-    ['with-snapshot', 'SnapshotOnVolume'],
-    ['unknown-pool', 'VolumeGroupUnknown'],
+  for (const [volume, reason, remedy] of [
+    ['missing', 'LogicalVolumeMissing', 'restore it or remove the objects'],
+    ['resized', 'LogicalVolumeSizeMismatch', 'correct whichever is wrong'],
+    ['with-snapshot', 'SnapshotOnVolume', 'remove it'],
+    ['unknown-pool', 'VolumeGroupUnknown', "check the LocalVolume's poolName"],
   ] as const) {
     const { status } = await cluster.reaches(volume, 'NeedsAttention', 60);
     expect(status?.reason, volume).toBe(reason);
-    expect(status?.message, volume).toContain(volume);
+    expect(status?.message, volume).toContain(remedy);
   }
   const names = (await n1.exec(['lvs', '--noheadings', '-o', 'lv_name', POOL])).stdout.split('\n').map((line) => line.trim());
   expect(names.filter(Boolean).sort()).toEqual(['a-snapshot', 'resized', 'unknown-pool', 'with-snapshot']);
