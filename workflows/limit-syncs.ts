@@ -7,6 +7,7 @@ import { workflowId } from '../core/contracts/names.ts';
 import { describeTurns } from '../core/domain/progress.ts';
 import { askForTurn, giveTurnBack, grantTurns, NO_TURNS, type Turns } from '../core/domain/turns.ts';
 import { onCluster } from './activities.ts';
+import { failureOf } from './failure.ts';
 import { releaseTurnSignal, requestTurnSignal, turnGrantedSignal } from './messages.ts';
 import { SLOW_NET_MILLISECONDS } from './timings.ts';
 
@@ -14,6 +15,7 @@ import { SLOW_NET_MILLISECONDS } from './timings.ts';
 export async function limitSyncs(before: Turns = NO_TURNS): Promise<void> {
   let turns = before;
   let changes = 0;
+  let trouble: string | undefined;
   setHandler(requestTurnSignal, (request, limits) => {
     changes += 1;
     turns = askForTurn(turns, request, limits);
@@ -27,14 +29,22 @@ export async function limitSyncs(before: Turns = NO_TURNS): Promise<void> {
     const seen = changes;
     const next = grantTurns(turns);
     turns = next.turns;
-    setCurrentDetails(describeTurns(turns));
+    setCurrentDetails(describeTurns(turns, trouble));
     await Promise.all(next.granted.map(({ volume, target }) => tellItsTurn(volume, target)));
     if (changes > seen) continue;
     if (turns.running.length + turns.waiting.length === 0) return;
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof limitSyncs>(turns);
     if (await condition(() => changes > seen, SLOW_NET_MILLISECONDS)) continue;
     // One that was terminated gives nothing back.
-    for (const volume of await findEnded(turns)) turns = giveTurnBack(turns, volume);
+    try {
+      for (const volume of await findEnded(turns)) turns = giveTurnBack(turns, volume);
+      trouble = undefined;
+    } catch (error) {
+      const failure = failureOf(error);
+      if (!failure) throw error;
+      // Who has turns would be forgotten with this workflow; the next look may succeed.
+      trouble = `${failure.reason}: ${failure.message}`;
+    }
   }
 }
 

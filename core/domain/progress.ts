@@ -67,7 +67,8 @@ function volumeRows(facts: NodeEvictionFacts, held: readonly string[]): readonly
   });
 }
 
-export function describeTurns({ limits, running, waiting }: Turns): string {
+/** @param trouble what failed and is tried again. */
+export function describeTurns({ limits, running, waiting }: Turns, trouble?: string): string {
   const named = (requests: readonly TurnRequest[]) =>
     requests.map(({ volume, source, target }) => `${volume} (${source} → ${target})`).join(', ') || 'none';
   return [
@@ -75,6 +76,7 @@ export function describeTurns({ limits, running, waiting }: Turns): string {
     '',
     `- sync: ${named(running)}`,
     `- wait: ${named(waiting)}`,
+    ...(trouble ? [`- failed, and is tried again: ${inCell(trouble)}`] : []),
   ].join('\n');
 }
 

@@ -170,6 +170,18 @@ describe.concurrent('a migration is taken back', () => {
 });
 
 describe.concurrent('after the point of no return nothing is taken back', () => {
+  test('also where the abort comes before the answer that the source is marked', async ({ harness }) => {
+    const { world, n1, n2, data } = harness;
+    const gate = world.faults.gate(`markCutOver ${n1}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    world.node(n1).volumes.get(data)!.cutOverBy = harness.migrateObject().ref.uid;
+    await migration.abort();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed', abortedByPerson: false });
+    expect(world.volumes.get(data)?.affinity).toBe(n2);
+    gate.open();
+  });
+
   test.for([
     ['markCutOver', 'n2'],
     ['switchObjects', ''],

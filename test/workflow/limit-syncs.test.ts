@@ -36,6 +36,8 @@ test('volumes of a node sync one after the other where one may sync at a time, a
 test('one that waits for its turn can be aborted, and the turn of one that was terminated goes to the next', async ({ harness }) => {
   const { first, waiting, open } = await oneSyncs(harness);
   const [aborted = '', next = ''] = waiting;
+  // Turns are not lost where the look for what has ended fails.
+  harness.world.faults.fail('findEndedMigrations', 'Error', { times: 2, permanent: true });
   await harness.migration(aborted).abort();
   expect(await harness.migration(aborted).result()).toMatchObject({ outcome: 'Aborted' });
   await harness.migration(first).terminate();
@@ -87,8 +89,6 @@ test('a migration whose target has died gives its turn to others, and takes one 
   await harness.startAgent(n2);
   expect(await harness.migration().result()).toMatchObject({ outcome: 'Completed' });
   expect(world.volumes.get(data)?.affinity).toBe(n2);
-  const turns = world.journal.filter((step) => step === 'requestTurn' || step === 'releaseTurn');
-  expect(turns.filter((step) => step === 'requestTurn')).toHaveLength(turns.length / 2);
 });
 
 test('a migration whose ends do not reach each other gives its turn to others, and goes on when they do', async ({ harness }) => {

@@ -2,9 +2,9 @@
  * The volume changes its node.
  *
  * Up to the point of no return the source can be given back, also after it was closed. The point of no return is the source's mark: one change of
- * LVM's metadata, made where the node sees a closed volume and a whole copy, after which not even a reboot brings the source's device back. So there
- * is no moment at which the migration may only go forward and the source may be written to. Record and target then say it too, before anything is
- * taken apart. From there each step may be repeated: a new run begins with the first of them again.
+ * LVM's metadata, made where the node sees a closed volume and a whole copy, after which no reboot brings the source's device back. So there is no
+ * moment at which the migration may only go forward and a source that was restarted takes writes. Record and target then say it too, before anything
+ * is taken apart. From there each step may be repeated: a new run begins with the first of them again.
  */
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { Mirror } from '../../core/contracts/migration.ts';
@@ -19,6 +19,7 @@ import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
 import { control, inCluster, nextLook, pauseAfterSetback, sync } from './steps.ts';
+import { giveTurnBack } from './turn.ts';
 import { prove } from './verify.ts';
 
 export const cutOver: RunStage = async (run) => {
@@ -128,6 +129,7 @@ async function switchObjects(run: MigrationRun, request: Parameters<ClusterActiv
       const failure = failureOf(error);
       const lasts = Date.now() - begun >= HELD_VOLUME_MILLISECONDS;
       if (failure?.reason !== 'PersistentVolumeRefused' || lasts) throw error;
+      await giveTurnBack(run);
       await report(run, 'CuttingOver', `waits: ${failure.message}`, { reason: failure.reason });
       await nextLook(run);
     }

@@ -55,7 +55,8 @@ async function allocate(run: MigrationRun, mirror: Mirror): Promise<FaultOfTarge
   const allocateEnd = (role: MirrorRole) => {
     const { node } = mirror[role];
     const summary = `allocate the mirror's end on ${node}`;
-    return control(run, node, summary, (agent) => agent.allocateEndpoint({ mirror, role }), role === 'target' ? answeredIn(run) : []);
+    const answered = role === 'target' ? faultsAnswered(run) : [];
+    return control(run, node, summary, (agent) => agent.allocateEndpoint({ mirror, role }), answered);
   };
   const [source, target] = await Promise.all([allocateEnd('source'), orFault(run, () => allocateEnd('target'))]);
   run.sourceEndpoint = source;
@@ -69,7 +70,7 @@ async function ensureTarget(run: MigrationRun, mirror: Mirror): Promise<MirrorEn
   const sourceEndpoint = required(run.sourceEndpoint, run, 'an endpoint on its source');
   const { node } = mirror.target;
   const summary = `create the mirror on ${node}`;
-  return control(run, node, summary, (agent) => agent.ensureTargetMirror({ mirror, sourceEndpoint }), answeredIn(run));
+  return control(run, node, summary, (agent) => agent.ensureTargetMirror({ mirror, sourceEndpoint }), faultsAnswered(run));
 }
 
 /** A step of the target; instead of its answer why the target will not do. Once the mirror was put in, no other node would. */
@@ -84,7 +85,7 @@ async function orFault<T>(run: MigrationRun, step: () => Promise<T>): Promise<T 
   }
 }
 
-const answeredIn = ({ mirrorStands }: MigrationRun): readonly string[] => (mirrorStands ? [] : FAULTS_OF_TARGET);
+const faultsAnswered = ({ mirrorStands }: MigrationRun): readonly string[] => (mirrorStands ? [] : FAULTS_OF_TARGET);
 
 /**
  * The next node gets a pairing of its own. Both ends go, the source's too: a run that comes after this one is told of no target, and would not know

@@ -36,7 +36,9 @@ export const lookAtNodes: RunStage = async (run) => {
   if (wrong) throw badInput(wrong);
 
   const pool = facts.localVolume?.pool ?? '';
-  const [source, target] = await Promise.all([nodeFacts(run, run.sourceNode, pool), run.target && nodeFacts(run, run.target.node, pool)]);
+  // Without a pairing nothing was made on the target, and its agent need not be there yet.
+  const begunOn = run.pairing === undefined ? undefined : run.target;
+  const [source, target] = await Promise.all([nodeFacts(run, run.sourceNode, pool), begunOn && nodeFacts(run, begunOn.node, pool)]);
   if (isCutOver([source, target], ref.uid)) {
     run.pointOfNoReturn = true;
     return 'CuttingOver';
