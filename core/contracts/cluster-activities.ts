@@ -77,7 +77,7 @@ export interface PhaseReport {
   readonly sizeBytes?: number;
   readonly pool?: string;
   readonly source?: MirrorEnd;
-  /** Written before the first step of cut-over, never taken back. */
+  /** Written once the source is marked, before anything is taken apart; never taken back. */
   readonly pointOfNoReturn?: true;
   readonly sourceSha256?: string;
   readonly targetSha256?: string;
