@@ -39,7 +39,8 @@ const NET_OPTIONS = [
 /** drbdsetup's exit code for a request the kernel refused; its text begins with the reason. */
 const REFUSED = 10;
 const UNKNOWN_CONNECTION = /\(162\)/;
-const PAUSE_FLAG_AS_WANTED = /sync-pause flag is (already|not) set/i;
+/** drbdsetup(8) of 8.4, as printed: `(134) Sync-pause flag is already set`, `(135) Sync-pause flag is already cleared`. */
+const PAUSE_FLAG_AS_WANTED = /Sync-pause flag is already (set|cleared)/;
 
 /** The connection states of 8.4 in which two nodes are not connected; any other says what the connected pair does. */
 const UNCONNECTED = [

@@ -141,8 +141,16 @@ describe('the driver of 8.4', () => {
   });
 
   test.each([
-    ['pauses a sync that is paused', (d: ReturnType<typeof createDrbd84>) => d.pauseSync(pair), '(137) Sync-pause flag is already set'],
-    ['resumes a sync that is not paused', (d: ReturnType<typeof createDrbd84>) => d.resumeSync(pair), '(138) Sync-pause flag is not set'],
+    [
+      'pauses a sync that is paused',
+      (d: ReturnType<typeof createDrbd84>) => d.pauseSync(pair),
+      '20000: Failure: (134) Sync-pause flag is already set',
+    ],
+    [
+      'resumes a sync that is not paused',
+      (d: ReturnType<typeof createDrbd84>) => d.resumeSync(pair),
+      '20000: Failure: (135) Sync-pause flag is already cleared',
+    ],
   ])('%s without complaint', async (_, act, stderr) => {
     await commandsOf(act, () => ({ exitCode: 10, stderr }));
   });

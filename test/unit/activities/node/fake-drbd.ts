@@ -49,7 +49,10 @@ export function drbdsetup(node: FakeNode, args: readonly string[]): string {
     case 'resume-sync': {
       const resource = byMinor(node, first);
       if (resource.paused === (command === 'pause-sync')) {
-        refuse(10, `(137) Sync-pause flag is ${resource.paused ? 'already' : 'not'} set`);
+        refuse(
+          10,
+          `20000: Failure: ${resource.paused ? '(134) Sync-pause flag is already set' : '(135) Sync-pause flag is already cleared'}`,
+        );
       }
       resource.paused = command === 'pause-sync';
       return '';
