@@ -82,6 +82,18 @@ test('a LocalStorageNode has an IPv4 address', () => {
   expect(refusedField(localStorageNodeSchema, node('n1.local'))).toBe('spec.storageIP');
 });
 
+test("HwameiStor's record of a thin pool is kept whole, and names a ratio or none", () => {
+  const node = (overProvisionRatio: string) => {
+    const record = { nodeName: 'n1', uid: '6f1c', description: { capacity: 20, poolMetadataSize: 1, overProvisionRatio } };
+    const status = { thinPoolExtendRecords: { LocalStorage_PoolHDD: [record] } };
+    return object('LocalStorageNode', { hostname: 'n1', storageIP: '10.0.0.1' }, status);
+  };
+  expect(localStorageNodeSchema.parse(node('1.5'))).toEqual(node('1.5'));
+  expect(refusedField(localStorageNodeSchema, node('much'))).toBe(
+    'status.thinPoolExtendRecords.LocalStorage_PoolHDD.0.description.overProvisionRatio',
+  );
+});
+
 test('a reservation names a pool, bytes and a migration, and nothing else', () => {
   const reservation = { pool: 'LocalStorage_PoolHDD', bytes: 8_388_608, id: '6f1c' };
   expect(reservationSchema.parse(reservation)).toEqual(reservation);
