@@ -2,7 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
 import type { KubeClient, NewObject } from '../../system/kube/client.ts';
 import { isInvalid, KubeError } from '../../system/kube/errors.ts';
-import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import {
+  localStorageNodes,
+  localVolumeGroups,
+  localVolumeMigrates,
+  localVolumeReplicas,
+  localVolumes,
+} from '../../system/kube/hwameistor-resources.ts';
 import { customResourceDefinitions, leases } from '../../system/kube/resources.ts';
 import { clientOf, grantRights, kubectl, leaseOf, startAgent } from './agents.ts';
 import { type Cluster, startCluster } from './cluster.ts';
@@ -25,6 +31,45 @@ const migrate = (name: string, sourceNode: string): NewObject<LocalVolumeMigrate
   metadata: { name },
   spec: { volumeName: 'data', sourceNode, targetNodesSuggested: [], migrateAllVols: false, abort: false },
 });
+
+/** One object of each kind with something in every column. */
+async function createShownObjects(): Promise<void> {
+  const name = { name: 'shown' };
+  const status = { subresource: 'status' } as const;
+  const config = { version: 1, volumeName: 'shown', requiredCapacityBytes: 4_194_304, convertible: false, resourceID: -1 };
+  const capacity = { poolName: POOL, requiredCapacityBytes: 4_194_304, replicaNumber: 1, convertible: false, delete: false };
+  const pool = (poolClass: 'HDD' | 'SSD' | 'NVMe', freeCapacityBytes: number) => ({
+    [`LocalStorage_Pool${poolClass}`]: {
+      name: `LocalStorage_Pool${poolClass}`,
+      class: poolClass,
+      type: 'REGULAR' as const,
+      totalCapacityBytes: 9,
+      usedCapacityBytes: 9 - freeCapacityBytes,
+      freeCapacityBytes,
+      volumeCapacityBytesLimit: 9,
+      totalVolumeCount: 1000,
+      usedVolumeCount: 0,
+      freeVolumeCount: 1000,
+    },
+  });
+  await admin.create(localVolumes, {
+    metadata: name,
+    spec: { ...capacity, volumegroup: 'shown-group', config: { ...config, readyToInitialize: true, initialized: true, replicas: [] } },
+  });
+  await admin.create(localVolumeReplicas, replica('shown', 'n9'));
+  await admin.create(localVolumeMigrates, migrate('shown', 'n9'));
+  await admin.create(localVolumeGroups, { metadata: { name: 'shown-group' }, spec: { pods: ['db-0'], namespace: 'shop' } });
+  await admin.create(localStorageNodes, { metadata: name, spec: { hostname: 'shown', storageIP: '10.0.0.9' } });
+  const used = { usedCapacityBytes: 77, state: 'Ready', publishedNode: 'n9', fsType: 'xfs' } as const;
+  await admin.mergePatch(localVolumes, name, { status: used }, status);
+  await admin.mergePatch(localVolumeReplicas, name, { status: { state: 'Ready', synced: true, devPath: '/dev/x' } }, status);
+  const progress = { percent: 42, syncedBytes: 1, totalBytes: 2, bytesPerSecond: 3 };
+  const moving = { state: 'SyncReplica', phase: 'Syncing', message: 'copies to n8', progress, targetNode: 'n8' } as const;
+  await admin.mergePatch(localVolumeMigrates, name, { status: moving }, status);
+  const pools = { ...pool('HDD', 1), ...pool('SSD', 2), ...pool('NVMe', 3) };
+  const conditions = [{ type: 'Evacuated', status: 'False' as const }];
+  await admin.mergePatch(localStorageNodes, name, { status: { state: 'Ready', pools, conditions } }, status);
+}
 
 /** The message of the error of a call that must fail. */
 const refusal = (call: Promise<unknown>): Promise<string> =>
@@ -50,39 +95,54 @@ describe('the definitions', () => {
     }
   });
 
-  test.each([
-    ['lv', 'NAME POOL REPLICAS CAPACITY USED STATE PUBLISHED AGE'],
-    ['lvr', 'NAME CAPACITY NODE STATE SYNCED DEVICE AGE'],
-    ['lvmigrate', 'NAME VOLUME FROM TO STATE AGE'],
-    ['lsn', 'NAME IP STATUS AGE'],
-  ])('kubectl get %s shows the columns that HwameiStor shows', async (shortName, columns) => {
-    await admin.create(localVolumes, {
-      metadata: { name: `columns-${shortName}` },
-      spec: { poolName: POOL, requiredCapacityBytes: 4_194_304, replicaNumber: 1, convertible: false, delete: false },
-    });
-    await admin.create(localVolumeReplicas, replica(`columns-${shortName}`, 'n9'));
-    await admin.create(localVolumeMigrates, migrate(`columns-${shortName}`, 'n9'));
-    await admin.create(localStorageNodes, {
-      metadata: { name: `columns-${shortName}` },
-      spec: { hostname: 'columns', storageIP: '10.0.0.9' },
-    });
-    const [header] = (await kubectl(cluster, 'get', shortName)).split('\n');
-    expect(header!.split(/\s+/).filter(Boolean).join(' ')).toBe(columns);
-  });
-
-  test('show phase, percent and message of a migration with -o wide', async () => {
-    await admin.create(localVolumeMigrates, migrate('wide', 'n9'));
-    const progress = { percent: 42, syncedBytes: 1, totalBytes: 2, bytesPerSecond: 3 };
-    const status = { state: 'SyncReplica', phase: 'Syncing', message: 'copies', progress, targetNode: 'n8' } as const;
-    await admin.mergePatch(localVolumeMigrates, { name: 'wide' }, { status }, { subresource: 'status' });
-    const [, line] = (await kubectl(cluster, 'get', 'lvmigrate', 'wide', '-o', 'wide')).split('\n');
-    expect(line!.split(/\s+/).slice(0, 8)).toEqual(['wide', 'data', 'n9', 'n8', 'SyncReplica', 'Syncing', '42', 'copies']);
-  });
-
   test('let a watch select the replicas of a node', async () => {
     await admin.create(localVolumeReplicas, replica('selected', 'n7'));
     const found = await admin.list(localVolumeReplicas, { fieldSelector: 'spec.nodeName=n7' });
     expect(found.map(({ metadata }) => metadata.name)).toEqual(['selected']);
+  });
+});
+
+describe('the columns', () => {
+  beforeAll(createShownObjects);
+
+  test.each<[string, string, readonly string[], readonly string[]]>([
+    [
+      'lv',
+      'in all its columns',
+      ['NAME', 'POOL', 'REPLICAS', 'CAPACITY', 'USED', 'STATE', 'PUBLISHED', 'AGE'],
+      ['shown', POOL, '1', '4194304', '77', 'Ready', 'n9'],
+    ],
+    [
+      'lv -o wide',
+      'with DRBD resource, file system and group',
+      ['NAME', 'POOL', 'REPLICAS', 'CAPACITY', 'USED', 'STATE', 'RESOURCE', 'PUBLISHED', 'FSTYPE', 'GROUP', 'AGE'],
+      ['shown', POOL, '1', '4194304', '77', 'Ready', '-1', 'n9', 'xfs', 'shown-group'],
+    ],
+    [
+      'lvr',
+      'in all its columns',
+      ['NAME', 'CAPACITY', 'NODE', 'STATE', 'SYNCED', 'DEVICE', 'AGE'],
+      ['shown', '4194304', 'n9', 'Ready', 'true', '/dev/x'],
+    ],
+    ['lvg', 'in all its columns', ['NAME', 'POD', 'NAMESPACE', 'AGE'], ['shown-group', '["db-0"]', 'shop']],
+    ['lvmigrate', 'in all its columns', ['NAME', 'VOLUME', 'FROM', 'TO', 'STATE', 'AGE'], ['shown', 'data', 'n9', 'n8', 'SyncReplica']],
+    [
+      'lvmigrate -o wide',
+      'with phase, percent and message',
+      ['NAME', 'VOLUME', 'FROM', 'TO', 'STATE', 'PHASE', 'PERCENT', 'MESSAGE', 'AGE'],
+      ['shown', 'data', 'n9', 'n8', 'SyncReplica', 'Syncing', '42', 'copies to n8'],
+    ],
+    ['lsn', 'in all its columns', ['NAME', 'IP', 'STATUS', 'AGE'], ['shown', '10.0.0.9', 'Ready']],
+    [
+      'lsn -o wide',
+      'with the free bytes of its pools, and whether it is evacuated',
+      ['NAME', 'IP', 'STATUS', 'POOLHDD FREECAP', 'POOLSSD FREECAP', 'POOLNVME FREECAP', 'EVACUATED', 'AGE'],
+      ['shown', '10.0.0.9', 'Ready', '1', '2', '3', 'False'],
+    ],
+  ])('of kubectl get %s: %s', async (command, _, columns, values) => {
+    const [header, ...lines] = (await kubectl(cluster, 'get', ...command.split(' '))).split('\n').map((line) => line.trim().split(/ {2,}/));
+    expect(header).toEqual(columns);
+    expect(lines.find(([name]) => name === values[0])?.slice(0, -1)).toEqual(values);
   });
 });
 
