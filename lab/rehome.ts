@@ -125,14 +125,13 @@ async function leaseHolder(controlPlane: ControlPlane): Promise<string> {
 function controllerProgram(controlPlane: ControlPlane, directory: string, environment: Environment): BackgroundProgram {
   return {
     program: process.execPath,
-    args: ['--max-semi-space-size=2', join(directory, 'controller', 'main.cjs')],
+    args: ['--max-semi-space-size=2', '--optimize-for-size', join(directory, 'controller', 'main.cjs')],
     environment: {
       KUBECONFIG: controllerKubeconfig(directory),
       REHOME_NAMESPACE: NAMESPACE,
       TEMPORAL_ADDRESS: controlPlane.temporalAddress,
       REHOME_UI_URL: controlPlane.temporalUiUrl,
-      // One keeps an emulated node busy; two would each take twice as long.
-      REHOME_SYNCS_PER_NODE: '1',
+      MALLOC_ARENA_MAX: '2',
       ...environment,
     },
   };

@@ -106,14 +106,3 @@ export function checkHashes(migration: Migration): Check {
     detail: `sha256 ${sourceSha256?.slice(0, 16) ?? 'not taken'}, ${targetSha256?.slice(0, 16) ?? 'not taken'}`,
   };
 }
-
-/** In the emulated lab, at most. */
-const OWN_SHARE_LIMIT_SECONDS = 15;
-
-export function checkOwnShare(volume: string, seconds: number | undefined): Check {
-  return {
-    claim: `${volume}: Rehome's own share of the move is at most ${OWN_SHARE_LIMIT_SECONDS} s`,
-    holds: seconds !== undefined && seconds <= OWN_SHARE_LIMIT_SECONDS,
-    detail: seconds === undefined ? 'unknown' : `${seconds.toFixed(1)} s`,
-  };
-}

@@ -37,7 +37,7 @@ export async function takeTurn(run: MigrationRun): Promise<boolean> {
 }
 
 /** Where nobody is in the way the answer is there in an instant, and nothing need be said of a wait. */
-const FREE_TURN_MILLISECONDS = 2000;
+const FREE_TURN_MILLISECONDS = 1000;
 
 export async function giveTurnBack(run: MigrationRun): Promise<void> {
   const { inbox, input } = run;
