@@ -27,7 +27,7 @@ export class RunningProgram {
   readonly #exited: Promise<number | null>;
   #exitCode: number | null | undefined;
 
-  constructor(file: string, environment: Readonly<Record<string, string>>, nodeOptions: readonly string[] = []) {
+  constructor(file: string, environment: Readonly<Record<string, string>>, nodeOptions: readonly string[]) {
     this.#child = spawn(process.execPath, [...nodeOptions, file], {
       env: { PATH: process.env['PATH'], ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -75,9 +75,9 @@ export class RunningProgram {
   }
 
   /** Resident memory now, and the most there ever was. */
-  residentMiB(): { readonly now: number; readonly peak: number } {
+  residentBytes(): { readonly now: number; readonly peak: number } {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
-    const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
+    const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
     return { now: field('VmRSS'), peak: field('VmHWM') };
   }
 }
@@ -88,6 +88,16 @@ function parseLine(line: string): LogLine {
   } catch {
     return { msg: line };
   }
+}
+
+type Program = 'controller' | 'agent';
+
+/** How the program's manifest starts Node.js, and what it tells the C library. */
+function deployed(program: Program): { readonly nodeOptions: readonly string[]; readonly memory: Readonly<Record<string, string>> } {
+  const [workload] = parseAllDocuments(readFileSync(join(ROOT, 'deploy', `${program}.yaml`), 'utf8')).map((document) => document.toJS());
+  const { command, env } = workload.spec.template.spec.containers[0] as { command: string[]; env: { name: string; value: string }[] };
+  const memory = env.filter(({ name }) => name.startsWith('MALLOC_')).map(({ name, value }) => [name, value]);
+  return { nodeOptions: command.slice(1, -1), memory: Object.fromEntries(memory) };
 }
 
 /** The bundles in a folder of their own, and what they need to run against the cluster of a test. */
@@ -124,7 +134,7 @@ export class Programs {
 
   /** Under its own service account. */
   async controller(environment: Readonly<Record<string, string>> = {}): Promise<RunningProgram> {
-    return this.run('controller', { ...(await this.controllerEnvironment()), ...environment }, ['--max-semi-space-size=2']);
+    return this.run('controller', { ...(await this.controllerEnvironment()), ...environment });
   }
 
   async controllerEnvironment(): Promise<Readonly<Record<string, string>>> {
@@ -159,12 +169,13 @@ export class Programs {
       CLUSTER_KEY_FILE: join(this.#directory, 'cluster-key'),
       STATE_DIR: join(this.#directory, `state-${node}`),
     };
-    return this.run('agent', { ...settings, ...this.#common(), ...environment }, ['--max-semi-space-size=1']);
+    return this.run('agent', { ...settings, ...this.#common(), ...environment });
   }
 
-  /** With this environment and no other. */
-  run(program: 'controller' | 'agent', environment: Readonly<Record<string, string>>, nodeOptions: readonly string[] = []): RunningProgram {
-    const running = new RunningProgram(join(this.#directory, program, 'main.cjs'), environment, nodeOptions);
+  /** With this environment and no other, but for what its manifest says of memory. */
+  run(program: Program, environment: Readonly<Record<string, string>>): RunningProgram {
+    const { nodeOptions, memory } = deployed(program);
+    const running = new RunningProgram(join(this.#directory, program, 'main.cjs'), { ...memory, ...environment }, nodeOptions);
     this.#started.push(running);
     return running;
   }

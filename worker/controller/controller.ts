@@ -48,6 +48,8 @@ const SHUTDOWN_GRACE = '10s';
 const SHUTDOWN_FORCE = '20s';
 /** More than migrations live at once: a cache that is smaller replays their histories again and again, which costs more memory than it saves. */
 const CACHED_WORKFLOWS = 500;
+/** Each holds objects of the API server while it waits for the next answer; more at once end no sooner. */
+const CONCURRENT_ACTIVITIES = 20;
 const FIRST_LISTS_SECONDS = 10;
 
 /** Runs until the signal ends it. @throws {RefusalError} beside a live HwameiStor, before anything is done; and where the worker ends by itself. */
@@ -90,6 +92,7 @@ async function run(
     activities,
     interceptors: { activity: [activityInterceptor(logger, faultPoints(configuration.faults))] },
     maxCachedWorkflows: CACHED_WORKFLOWS,
+    maxConcurrentActivityTaskExecutions: CONCURRENT_ACTIVITIES,
     shutdownGraceTime: SHUTDOWN_GRACE,
     shutdownForceTime: SHUTDOWN_FORCE,
   });

@@ -1,0 +1,33 @@
+/** A node that answers an agent as real nodes once did: its programs and what it reads of DRBD are recordings, whatever host the test runs on. */
+import { chmod, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+const recorded = (name: string): string => resolve(import.meta.dirname, '../unit/system/fixtures', name);
+
+const PROGRAMS: Readonly<Record<string, string>> = {
+  lvm: `cat ${recorded('lvm-fullreport.json')}`,
+  vgs: `cat ${recorded('vgs.json')}`,
+  lvs: `case "$*" in *--segments*) cat ${recorded('lvs-segments.json')} ;; *) cat ${recorded('lvs.json')} ;; esac`,
+  dmsetup: `case "$1" in info) cat ${recorded('dmsetup-info.txt')} ;; table) cat ${recorded('dmsetup-table.txt')} ;; *) exit 1 ;; esac`,
+  drbdsetup: `cat ${recorded('events2-syncing.txt')}`,
+};
+
+/** Runs in the agent before the agent: no host lets a test put a file into /proc. */
+const PRELOAD = `
+const promises = require('node:fs/promises');
+const { readFile } = promises;
+const answers = { '/proc/drbd': () => readFile(${JSON.stringify(recorded('proc-drbd-syncing.txt'))}, 'utf8'),
+  '/sys/module/drbd/parameters/usermode_helper': async () => 'disabled' };
+promises.readFile = (path, ...rest) => (answers[path] ?? (() => readFile(path, ...rest)))();
+`;
+
+/** @returns what the agent's environment needs for it; the files are in the directory. */
+export async function recordNode(directory: string): Promise<Readonly<Record<string, string>>> {
+  for (const [name, command] of Object.entries(PROGRAMS)) {
+    await writeFile(join(directory, name), `#!/bin/sh\n${command}\n`);
+    await chmod(join(directory, name), 0o755);
+  }
+  const preload = join(directory, 'preload.cjs');
+  await writeFile(preload, PRELOAD);
+  return { PATH: `${directory}:${process.env['PATH']}`, NODE_OPTIONS: `--require=${preload}` };
+}
