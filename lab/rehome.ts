@@ -130,7 +130,6 @@ function controllerProgram(controlPlane: ControlPlane, directory: string, enviro
       KUBECONFIG: controllerKubeconfig(directory),
       REHOME_NAMESPACE: NAMESPACE,
       TEMPORAL_ADDRESS: controlPlane.temporalAddress,
-      REHOME_UI_URL: controlPlane.temporalUiUrl,
       MALLOC_ARENA_MAX: '2',
       ...environment,
     },
