@@ -49,8 +49,9 @@ const looksOf = ({ lines }: RunningProgram): number => lines.filter(({ msg }) =>
 
 async function addWaitingVolumes(from: number, to: number): Promise<void> {
   for (let index = from; index < to; index++) {
-    await world.addVolume(`data-${index}`, { node: 'n1', storageAddress: '10.77.0.1' });
+    // First of all: a volume that is seen free on a cordoned node moves at once.
     await world.attach(`data-${index}`, 'n1');
+    await world.addVolume(`data-${index}`, { node: 'n1', storageAddress: '10.77.0.1' });
   }
 }
 
