@@ -4,7 +4,6 @@ import type { DrainResult } from './drain.ts';
 
 /** What a move costs of Rehome's own time in the emulated lab, at most, where it has the nodes to itself: a test holds it. */
 const OWN_SHARE_SECONDS = 15;
-const over = `  (more than ${OWN_SHARE_SECONDS} s: moves that run side by side share the emulated processors)`;
 
 export async function printReport(lab: Lab, { checks, migrations, ownShares, downtimes }: DrainResult): Promise<void> {
   console.log(`\n${(await lab.kubectl(['get', 'localvolumereplicas'])).stdout}`);
@@ -14,10 +13,7 @@ export async function printReport(lab: Lab, { checks, migrations, ownShares, dow
     console.log(`  ${writer.padEnd(16)} ${gap ? seconds(gap.to - gap.from) : 'unknown'}`);
 
   console.log("\nRehome's own share of each move (all but copy, verify, hashes, and the waits for the pod to go and for a turn to sync):");
-  for (const [volume, share] of Object.entries(ownShares))
-    console.log(
-      `  ${volume.padEnd(16)} ${share === undefined ? 'unknown' : `${seconds(share * 1000)}${share > OWN_SHARE_SECONDS ? over : ''}`}`,
-    );
+  for (const [volume, share] of Object.entries(ownShares)) console.log(`  ${volume.padEnd(16)} ${inWords(share)}`);
 
   console.log('\nThe migrations in the Temporal UI:');
   for (const { workflowId } of migrations) console.log(`  ${lab.temporalUiUrl}/namespaces/default/workflows/${workflowId}`);
@@ -25,6 +21,12 @@ export async function printReport(lab: Lab, { checks, migrations, ownShares, dow
   console.log('\nChecks:');
   for (const { claim, holds, detail } of checks) console.log(`  ${holds ? 'ok    ' : 'FAILED'} ${claim} (${detail})`);
   console.log(checks.every(({ holds }) => holds) ? '\nEverything held.\n' : '\nNot everything held.\n');
+}
+
+function inWords(ownShareSeconds: number | undefined): string {
+  if (ownShareSeconds === undefined) return 'unknown';
+  const over = `  (more than ${OWN_SHARE_SECONDS} s: moves that run side by side share the emulated processors)`;
+  return `${seconds(ownShareSeconds * 1000)}${ownShareSeconds > OWN_SHARE_SECONDS ? over : ''}`;
 }
 
 function seconds(milliseconds: number): string {
