@@ -193,6 +193,11 @@ export class Lab {
     }
   }
 
+  /** Of a Temporal server that was killed: the next start finds it empty. */
+  loseTemporalDatabase(): Promise<void> {
+    return this.#controlPlane.loseTemporalDatabase();
+  }
+
   /** Returns when the claim is bound. */
   createVolume(request: VolumeRequest): Promise<void> {
     const machines = [request.node].flat().map((node) => this.machine(node));

@@ -113,6 +113,9 @@ export function temporalRelayProgram({ address, ports: { temporal } }: ControlPl
   return { program: 'socat', args: [`TCP-LISTEN:${temporal},bind=${address},fork,reuseaddr`, `TCP:127.0.0.1:${temporal}`] };
 }
 
+/** The file in which Temporal's development server keeps everything (SQLite, which has files of the same beginning beside it). */
+export const temporalDatabase = (directory: string): string => join(directory, 'temporal.db');
+
 /** On loopback: with another address the development server's own services do not find each other. */
 function temporalArguments({ directory, ports }: ControlPlaneSettings): string[] {
   return [
@@ -122,7 +125,7 @@ function temporalArguments({ directory, ports }: ControlPlaneSettings): string[]
     `--port=${ports.temporal}`,
     `--ui-port=${ports.temporalUi}`,
     '--ui-disable-news-fetch',
-    `--db-filename=${join(directory, 'temporal.db')}`,
+    `--db-filename=${temporalDatabase(directory)}`,
     '--log-level=warn',
     ...SEARCH_ATTRIBUTES.map((name) => `--search-attribute=${name}=Keyword`),
   ];

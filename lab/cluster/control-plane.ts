@@ -2,7 +2,7 @@
  * etcd, kube-apiserver, kube-controller-manager, kube-scheduler and Temporal's development server: background processes on one address, each of
  * which may be killed and started again on the data it had.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { run } from '../command.ts';
@@ -17,6 +17,7 @@ import {
   componentProgram,
   kubeconfigFile,
   pkiDirectory,
+  temporalDatabase,
   temporalRelayProgram,
 } from './components.ts';
 import { freePorts } from './ports.ts';
@@ -89,6 +90,12 @@ export class ControlPlane {
   /** SIGKILL. */
   async kill(component: Component): Promise<void> {
     await this.#processes.kill(component);
+  }
+
+  /** Temporal's server, which was killed, has never heard of anything when it is started again. */
+  async loseTemporalDatabase(): Promise<void> {
+    const file = temporalDatabase(this.#settings.directory);
+    await Promise.all(['', '-wal', '-shm', '-journal'].map((suffix) => rm(`${file}${suffix}`, { force: true })));
   }
 
   /** Ends all of it at once: the data is not needed any more. */

@@ -23,8 +23,9 @@ export async function readFileRecords(machine: Machine, volume: string, fileName
 /** The first records of a raw volume, one at the start of each block. */
 export async function readBlockRecords(machine: Machine, volume: string, count: number): Promise<string[]> {
   // What an earlier volume left in the rest of a block is not a record: those end their lines.
-  const script = `dd if=/dev/${POOL}/${volume} bs=${BLOCK_BYTES} count=${count} 2>/dev/null | tr '\\0' '\\n' | LC_ALL=C grep -oE '[0-9]{${RECORD_BYTES - 1}}$'`;
-  return (await machine.exec(script)).stdout.trimEnd().split('\n');
+  const found = `LC_ALL=C grep -oE '[0-9]{${RECORD_BYTES - 1}}$' || [ $? -eq 1 ]`;
+  const script = `dd if=/dev/${POOL}/${volume} bs=${BLOCK_BYTES} count=${count} 2>/dev/null | tr '\\0' '\\n' | { ${found}; }`;
+  return (await machine.exec(script)).stdout.split('\n').filter(Boolean);
 }
 
 function splitRecords(text: string): string[] {

@@ -60,6 +60,11 @@ export class Collector {
     return (this.#received.get(writer) ?? []).map(({ number }) => number);
   }
 
+  /** The numbers that arrived within a time, in milliseconds since the epoch. */
+  between(writer: string, { from, to }: Gap): number[] {
+    return (this.#received.get(writer) ?? []).filter(({ at }) => at >= from && at < to).map(({ number }) => number);
+  }
+
   lastAt(writer: string): number | undefined {
     return this.#received.get(writer)?.at(-1)?.at;
   }

@@ -6,11 +6,13 @@ import * as checks from './checks.ts';
 import { Collector, type Gap } from './collector.ts';
 import { LiveTable } from './live-table.ts';
 import { type Migration, parseMigrations } from './migrations.ts';
-import { ownShareSeconds } from './own-share.ts';
+import { readOwnShare } from './own-share.ts';
 import { DATA_FILE, deployment, statefulSet, type Workload } from './workloads.ts';
 
 const SOURCE = 'n1';
 const IDLE_VOLUME = 'archive';
+/** As many show that a workload runs. */
+const FEW_WRITES = 30;
 /** The host's address in the lab's management network: what reaches it has left the node. */
 export const COLLECTOR = { address: '10.78.0.254', port: 9099 };
 
@@ -58,9 +60,7 @@ async function drainAndCheck(lab: Lab, steps: Steps, collector: Collector): Prom
   found.push(checks.checkNoReservations((await lab.kubectl(['get', 'localstoragenodes', '-o', 'json'])).stdout));
   found.push(...migrations.map(checks.checkHashes));
   const ownShares: Record<string, number | undefined> = {};
-  for (const { volume, phaseTimes, workflowId } of migrations) {
-    ownShares[volume] = ownShareSeconds(phaseTimes, (await lab.temporal(['workflow', 'show', '-w', workflowId, '-o', 'json'])).stdout);
-  }
+  for (const migration of migrations) ownShares[migration.volume] = await readOwnShare(lab, migration);
   return { checks: found, migrations, ownShares, downtimes };
 }
 
@@ -76,8 +76,8 @@ async function startWorkloads(lab: Lab, steps: Steps, collector: Collector, work
   );
   await steps.run('workloads write: each write counts once its number has left the node', async () => {
     await lab.apply(...workloads.map(({ manifest }) => manifest));
-    await waitUntil('the first 100 acknowledged writes of each workload', 60, () =>
-      workloads.every(({ writer }) => collector.count(writer) >= 100),
+    await waitUntil(`the first ${FEW_WRITES} acknowledged writes of each workload`, 60, () =>
+      workloads.every(({ writer }) => collector.count(writer) >= FEW_WRITES),
     );
   });
 }
@@ -104,8 +104,8 @@ async function runKubectl(lab: Lab, args: readonly string[], table: LiveTable): 
 
 async function waitForNewWrites(collector: Collector, workloads: readonly Workload[]): Promise<void> {
   const before = new Map(workloads.map(({ writer }) => [writer, collector.count(writer)]));
-  await waitUntil('100 more acknowledged writes of each workload', 60, () =>
-    workloads.every(({ writer }) => collector.count(writer) >= before.get(writer)! + 100),
+  await waitUntil(`${FEW_WRITES} more acknowledged writes of each workload`, 60, () =>
+    workloads.every(({ writer }) => collector.count(writer) >= before.get(writer)! + FEW_WRITES),
   );
 }
 

@@ -3,6 +3,9 @@
  * times at which the phases were entered, and from the lengths of the hashes in Temporal's history.
  */
 
+import type { Lab } from '../index.ts';
+import type { Migration } from './migrations.ts';
+
 /** Phases whose length is not Rehome's: the wait for the pod to go and for a turn, the copy, the verify. */
 const NOT_OWN_SHARE: readonly string[] = ['AwaitingDetach', 'Syncing', 'Verifying'];
 const ORDER = [
@@ -16,6 +19,12 @@ const ORDER = [
   'RemovingSource',
   'Completed',
 ] as const;
+
+/** Seconds; undefined while the migration has not completed. */
+export async function readOwnShare(lab: Lab, { phaseTimes, workflowId }: Migration): Promise<number | undefined> {
+  const { stdout } = await lab.temporal(['workflow', 'show', '-w', workflowId, '-o', 'json']);
+  return ownShareSeconds(phaseTimes, stdout);
+}
 
 /**
  * Seconds from the first phase to Completed, less what is not Rehome's; undefined while it has not completed.

@@ -8,9 +8,9 @@ beforeEach(() => cluster.reset());
 
 /** The state of storage and objects before, and a volume on n1 whose sync is under way and slow. */
 async function syncUnderWay(): Promise<{ before: unknown }> {
-  await cluster.filledVolume('data', 'n1', '256Mi');
+  await cluster.filledVolume('data', 'n1', '64Mi');
   const before = await everything();
-  await lab.machine('n1').rate('40mbit');
+  await lab.machine('n1').rate('16mbit');
   await cluster.cordon('n1');
   await eventually('a sync under way', 60, async () => ((await cluster.migration('data'))?.status?.progress?.syncedBytes ?? 0) > 0);
   return { before };

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { runDrain } from '../../lab/demo/drain.ts';
-import { ownShareSeconds } from '../../lab/demo/own-share.ts';
+import { parseMigrations } from '../../lab/demo/migrations.ts';
+import { readOwnShare } from '../../lab/demo/own-share.ts';
 import { Steps } from '../../lab/index.ts';
 import { Cluster, eventually, nodeStorage } from './support.ts';
 
@@ -11,7 +12,7 @@ beforeEach(() => cluster.reset());
 
 describe('a cordoned node', () => {
   test('hands its volumes over bit by bit, keeps nothing, and is evacuated', async () => {
-    const [small, large] = [await cluster.filledVolume('small', 'n1', '16Mi'), await cluster.filledVolume('large', 'n1', '192Mi')];
+    const [small, large] = [await cluster.filledVolume('small', 'n1', '16Mi'), await cluster.filledVolume('large', 'n1', '96Mi')];
     const before = await nodeStorage(lab.machine('n1'));
     expect(before.some((line) => line.startsWith('large|'))).toBe(true);
 
@@ -46,7 +47,7 @@ describe('a cordoned node', () => {
     await cluster.cordon('n1');
     await cluster.reaches('small', 'Completed');
     await cluster.uncordon('n1');
-    await cluster.filledVolume('large', 'n1', '256Mi');
+    await cluster.filledVolume('large', 'n1', '128Mi');
     await cluster.cordon('n1');
     await cluster.reaches('large', 'Completed', 120);
 
@@ -99,9 +100,8 @@ test('an agent stays below 200 MB', async () => {
 });
 
 async function ownShareOf(volume: string): Promise<number> {
-  const times = Object.entries((await cluster.migration(volume))!.status!.phaseTimes!);
-  const { stdout } = await lab.temporal(['workflow', 'show', '-w', `migrate-${volume}`, '-o', 'json']);
-  return ownShareSeconds(Object.fromEntries(times.map(([phase, time]) => [phase, Date.parse(time)])), stdout)!;
+  const { stdout } = await lab.kubectl(['get', 'localvolumemigrates', '-o', 'json']);
+  return (await readOwnShare(lab, parseMigrations(stdout).find((migration) => migration.volume === volume)!))!;
 }
 
 /** An Event of Rehome's about the volume `told`, on that object. */

@@ -28,8 +28,9 @@ test('volumes of a node sync one after the other where one may sync at a time, a
   open();
   await harness.eviction().result();
   expect(harness.world.migrates.map(({ phase }) => phase)).toEqual(['Completed', 'Completed', 'Completed']);
-  const steps = harness.world.journal.filter((step) => /^(ensureSourceMirror|removeSource) /.test(step)).map((step) => step.split(' ')[0]);
-  expect(steps).toEqual(Array(3).fill(['ensureSourceMirror', 'removeSource']).flat());
+  const { journal } = harness.world;
+  const steps = [`ensureSourceMirror ${harness.n1}`, `markCutOver ${harness.n1}`];
+  expect(journal.filter((step) => steps.includes(step))).toEqual(Array(3).fill(steps).flat());
   await eventually(async () => expect((await harness.limiter().describe()).status.name).toBe('COMPLETED'));
 });
 

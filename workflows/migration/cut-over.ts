@@ -18,7 +18,7 @@ import { attachTarget, beginAnew } from './mirror.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
-import { control, inCluster, nextLook, pauseAfterSetback, sync } from './steps.ts';
+import { control, inCluster, nextLook, pauseAfterSetback, sync, tolerate } from './steps.ts';
 import { giveTurnBack } from './turn.ts';
 import { prove } from './verify.ts';
 
@@ -30,8 +30,11 @@ export const cutOver: RunStage = async (run) => {
     await mark(run, 'source');
     run.pointOfNoReturn = true;
   }
+  // Nothing is copied any more.
+  const returned = tolerate(run, () => giveTurnBack(run));
   await tellPointOfNoReturn(run);
   await handOver(run);
+  await returned;
   return 'RemovingSource';
 };
 
@@ -129,7 +132,6 @@ async function switchObjects(run: MigrationRun, request: Parameters<ClusterActiv
       const failure = failureOf(error);
       const lasts = Date.now() - begun >= HELD_VOLUME_MILLISECONDS;
       if (failure?.reason !== 'PersistentVolumeRefused' || lasts) throw error;
-      await giveTurnBack(run);
       await report(run, 'CuttingOver', `waits: ${failure.message}`, { reason: failure.reason });
       await nextLook(run);
     }

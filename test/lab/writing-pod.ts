@@ -1,0 +1,91 @@
+/** A pod on n1 that writes all the time and is drained while something breaks: what counts afterwards is every write whose number has left the node. */
+import { expect } from 'vitest';
+import * as checks from '../../lab/demo/checks.ts';
+import { Collector } from '../../lab/demo/collector.ts';
+import { COLLECTOR } from '../../lab/demo/drain.ts';
+import { DATA_FILE, statefulSet, type Workload } from '../../lab/demo/workloads.ts';
+import { type Cluster, eventually } from './support.ts';
+
+const SOURCE = 'n1';
+
+export class WritingPod {
+  readonly #cluster: Cluster;
+  readonly #collector: Collector;
+  readonly #workload: Workload;
+
+  private constructor(cluster: Cluster, collector: Collector, workload: Workload) {
+    this.#cluster = cluster;
+    this.#collector = collector;
+    this.#workload = workload;
+  }
+
+  /** Runs the test with a pod that has begun to write to an ext4 volume. */
+  static async with<T>(cluster: Cluster, test: (pod: WritingPod) => Promise<T>): Promise<T> {
+    const collector = await Collector.listen(COLLECTOR.address, COLLECTOR.port);
+    try {
+      const workload = statefulSet(`${COLLECTOR.address} ${COLLECTOR.port}`);
+      const pod = new WritingPod(cluster, collector, workload);
+      await cluster.lab.createVolume({ name: workload.claim, node: SOURCE, size: workload.size });
+      await cluster.lab.apply(workload.manifest);
+      await pod.writesAgain();
+      return await test(pod);
+    } finally {
+      await collector.close();
+    }
+  }
+
+  get volume(): string {
+    return this.#workload.claim;
+  }
+
+  get sizeBytes(): number {
+    return Number.parseInt(this.#workload.size, 10) * 2 ** 20;
+  }
+
+  /** From here on nobody writes, until it starts again on the volume's next node. */
+  async drain(): Promise<void> {
+    const drain = ['drain', SOURCE, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=60s'];
+    await this.#cluster.lab.kubectl(drain, { timeoutSeconds: 70 });
+  }
+
+  /** A fair part of the volume has been copied. @returns the target. */
+  async syncUnderWay(): Promise<string> {
+    return eventually('a fifth of the volume synced', 120, async () => {
+      const status = (await this.#cluster.migration(this.volume))?.status;
+      return status?.phase === 'Syncing' && (status.progress?.syncedBytes ?? 0) > this.sizeBytes / 5 && status.targetNode;
+    });
+  }
+
+  /** Waits until the node may be switched off and the pod writes on another; then nothing is missing and nothing left over, anywhere. */
+  async expectMoved(seconds = 180): Promise<void> {
+    const { lab } = this.#cluster;
+    await this.#cluster.waitUntilEvacuated(SOURCE, seconds);
+    const node = await this.#cluster.nodeOf(this.volume);
+    expect(node).not.toBe(SOURCE);
+    await this.writesAgain();
+    await this.#stop();
+    const records = await checks.readFileRecords(lab.machine(node), this.volume, DATA_FILE.replace('/data/', ''));
+    const { writer } = this.#workload;
+    const found = [
+      checks.checkAcknowledged(writer, this.#collector.numbers(writer), records),
+      checks.checkNoReservations((await lab.kubectl(['get', 'localstoragenodes', '-o', 'json'])).stdout),
+    ];
+    for (const machine of lab.machines) {
+      if (machine.isRunning()) found.push(await checks.checkNothingLeftOver(machine, machine.name === node ? [this.volume] : []));
+    }
+    expect(found.filter(({ holds }) => !holds)).toEqual([]);
+  }
+
+  async writesAgain(): Promise<void> {
+    const { writer } = this.#workload;
+    const before = this.#collector.count(writer);
+    await eventually(`30 more acknowledged writes of ${writer}`, 90, async () => this.#collector.count(writer) >= before + 30);
+  }
+
+  async #stop(): Promise<void> {
+    const { lab } = this.#cluster;
+    await lab.kubectl(['scale', 'statefulset/ledger', '--replicas=0']);
+    await lab.kubectl(['wait', 'pod', '--all', '--for=delete', '--timeout=60s'], { timeoutSeconds: 70 });
+    await eventually('every volume detached', 60, async () => (await this.#cluster.list('volumeattachments')).length === 0);
+  }
+}
