@@ -1,15 +1,17 @@
 /** What the activities of a node's agent are given: the node itself, its configuration, and the two things they know of the world outside. */
 import type { NumberRange } from '../../core/contracts/configuration.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
 import type { Host } from '../../system/host.ts';
 import type { Attempt } from './attempt.ts';
 
 export interface NodeDependencies {
   readonly host: Host;
   readonly nodeName: string;
-  /** Both for mirrors alone. */
+  /** All three for mirrors alone. */
   readonly minorRange: NumberRange;
   readonly portRange: NumberRange;
+  readonly syncSettings: SyncSettings;
   /** Locks and fencing tokens. */
   readonly stateDirectory: string;
   /** The secret that all agents share; read anew for each pairing, so that it may be rotated. */

@@ -48,13 +48,13 @@ export async function openStep(deps: NodeDependencies, mirror: Mirror, role: Mir
   const { node } = mirror[role];
   if (node !== deps.nodeName) throw failure('InvalidArgument', `the mirror's ${role} is ${node}, this is ${deps.nodeName}`);
   const { host } = deps;
-  return { deps, host, drbd: await openDriver(host), mirror, role, names: mirrorNames(mirror.pool, mirror.migration.volume) };
+  return { deps, host, drbd: await openDriver(deps), mirror, role, names: mirrorNames(mirror.pool, mirror.migration.volume) };
 }
 
 /** @throws DrbdNotSupported */
-export async function openDriver(host: Host): Promise<MirrorDriver> {
+export async function openDriver({ host, syncSettings }: Pick<NodeDependencies, 'host' | 'syncSettings'>): Promise<MirrorDriver> {
   try {
-    return await openMirrorDriver(host);
+    return await openMirrorDriver(host, syncSettings);
   } catch (error) {
     throw error instanceof DrbdModuleError ? failure('DrbdNotSupported', error.message, error) : error;
   }

@@ -10,10 +10,10 @@ import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, ope
 import { tagValue } from './mirror-tags.ts';
 
 export async function observeVolume(
-  { host }: NodeDependencies,
+  { host, syncSettings }: NodeDependencies,
   { volume, pool }: { readonly volume: string; readonly pool: string },
 ): Promise<NodeVolumeFacts> {
-  const step = { host, drbd: await openDriver(host), names: mirrorNames(pool, volume) };
+  const step = { host, drbd: await openDriver({ host, syncSettings }), names: mirrorNames(pool, volume) };
   const [volumeGroups, found, segments] = await Promise.all([
     listVolumeGroups(host),
     observeNodeVolume(step, pool, volume),

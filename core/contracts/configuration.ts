@@ -4,6 +4,7 @@
  * An empty variable counts as one that is not set: it is what a template leaves where a value was not given.
  */
 import { z } from 'zod';
+import { DEFAULT_SYNC_SETTINGS, SYNC_SETTING_LIMITS, type SyncSettings } from './sync-settings.ts';
 
 /** First and last, both included. */
 export interface NumberRange {
@@ -64,6 +65,19 @@ const count = z
   .regex(/^[1-9]\d{0,3}$/, 'not a number from 1 to 9999')
   .transform(Number);
 
+const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
+
+/** Bytes, plain or with one of Kubernetes' binary suffixes. */
+const syncSetting = (setting: keyof SyncSettings) => {
+  const [first, last] = SYNC_SETTING_LIMITS[setting];
+  return z
+    .string()
+    .regex(/^\d+(Ki|Mi|Gi)?$/, 'not a number of bytes')
+    .transform((text) => Number.parseInt(text, 10) * UNITS[text.replace(/\d+/, '')]!)
+    .refine((bytes) => bytes >= first && bytes <= last, `not within ${first} to ${last}`)
+    .default(DEFAULT_SYNC_SETTINGS[setting]);
+};
+
 const common = {
   REHOME_NAMESPACE: objectName.default('rehome-system').describe("the namespace of Rehome's pods and Leases, for example rehome-system"),
   TEMPORAL_ADDRESS: z
@@ -110,6 +124,15 @@ const agentVariables = z.object({
   DRBD_PORT_RANGE: range(65_535)
     .default({ first: 20_000, last: 20_999 })
     .describe('TCP ports for mirrors as <first>-<last>, for example 20000-20999'),
+  REHOME_SYNC_MAX_RATE: syncSetting('maxRateBytesPerSecond').describe('the most that a sync takes in bytes per second, for example 100Mi'),
+  REHOME_SYNC_MIN_RATE: syncSetting('minRateBytesPerSecond').describe(
+    'the least that a sync takes beside applications in bytes per second, for example 10Mi',
+  ),
+  REHOME_SYNC_FILL_TARGET: syncSetting('fillTargetBytes').describe('the bytes of a sync that are on their way at once, for example 10Mi'),
+  REHOME_SYNC_BUFFERS: syncSetting('bufferBytes').describe("the bytes of memory for a mirror's buffers, for example 32Mi"),
+  REHOME_SYNC_SOCKET_BUFFER: syncSetting('socketBufferBytes').describe(
+    "the bytes of a mirror's TCP buffers in each direction, for example 4Mi, or 0 for the kernel's own choice",
+  ),
   CLUSTER_KEY_FILE: absolutePath
     .default('/etc/rehome/cluster-key/key')
     .describe('the absolute path of the key that all agents share, mounted from Secret rehome-cluster-key'),
@@ -141,6 +164,13 @@ export function parseAgentConfiguration(environment: Environment) {
     pools: variables.POOLS as readonly string[] | undefined,
     minorRange: variables.DRBD_MINOR_RANGE,
     portRange: variables.DRBD_PORT_RANGE,
+    syncSettings: {
+      maxRateBytesPerSecond: variables.REHOME_SYNC_MAX_RATE,
+      minRateBytesPerSecond: variables.REHOME_SYNC_MIN_RATE,
+      fillTargetBytes: variables.REHOME_SYNC_FILL_TARGET,
+      bufferBytes: variables.REHOME_SYNC_BUFFERS,
+      socketBufferBytes: variables.REHOME_SYNC_SOCKET_BUFFER,
+    } satisfies SyncSettings,
     clusterKeyFile: variables.CLUSTER_KEY_FILE,
     /** Locks and fencing tokens. */
     stateDirectory: variables.STATE_DIR,

@@ -4,29 +4,38 @@
  *
  * Sources: drbdsetup-8.4(8), drbdmeta-8.4(8); the order and the options were tried on kernel 6.1.
  */
+import { DEFAULT_SYNC_SETTINGS, type SyncSettings } from '../../core/contracts/sync-settings.ts';
+import { SECTOR_BYTES } from '../block-device.ts';
 import { CommandError } from '../command.ts';
 import type { Host } from '../host.ts';
 import { parseEvents2 } from './events2.ts';
 import type { MirrorDriver, MirrorPair, MirrorState, SocketAddress } from './mirror-driver.ts';
 import { type ProcDrbdDevice, parseProcDrbd } from './proc-drbd.ts';
 
-/**
- * The sync controller: look ahead 2 s, up to 4 GB/s, 10 MiB in flight, and never below 10 MiB/s for the sake of an application. The defaults reach a
- * third of what a plain copy does, and fall to 250 KiB/s as soon as anything writes.
- */
-const DISK_OPTIONS = ['--c-plan-ahead=20', '--c-max-rate=4000000', '--c-fill-target=20480', '--c-min-rate=10M'];
+const KIB = 1024;
+/** DRBD's unit of max-buffers, whatever the kernel's pages are. */
+const PAGE_BYTES = 4096;
+
+/** Rates in KiB/s, the fill target in sectors; c-plan-ahead, how far the sync's controller looks ahead, in 0.1 s. */
+const diskOptions = ({ maxRateBytesPerSecond, minRateBytesPerSecond, fillTargetBytes }: SyncSettings): string[] => [
+  '--c-plan-ahead=20',
+  `--c-max-rate=${Math.floor(maxRateBytesPerSecond / KIB)}`,
+  `--c-fill-target=${Math.floor(fillTargetBytes / SECTOR_BYTES)}`,
+  `--c-min-rate=${Math.floor(minRateBytesPerSecond / KIB)}`,
+];
 
 /**
- * Buffers that fill the link (32 MiB of pages a mirror), and time limits by which a dead peer holds a write for 3 s at most: a lost link is seen
- * after ping-int + ping-timeout (2 s + 1 s), a hung disk after timeout x ko-count (1 s x 3). timeout and ping-timeout are in 0.1 s. Shorter ones
- * take a peer that is only busy for dead.
+ * Time limits by which a dead peer holds a write for 3 s at most: a lost link is seen after ping-int + ping-timeout (2 s + 1 s), a hung disk after
+ * timeout x ko-count (1 s x 3). timeout and ping-timeout are in 0.1 s. Shorter ones take a peer that is only busy for dead. Buffers for what arrives
+ * are counted in pages.
  */
-const NET_OPTIONS = [
+const netOptions = ({ bufferBytes, socketBufferBytes }: SyncSettings): string[] => [
   '--protocol=C',
-  '--max-buffers=8000',
+  `--max-buffers=${Math.floor(bufferBytes / PAGE_BYTES)}`,
+  // With a higher one the same settings reach the full rate at times, and a third of it at others.
   '--unplug-watermark=16',
-  '--sndbuf-size=4M',
-  '--rcvbuf-size=4M',
+  `--sndbuf-size=${socketBufferBytes}`,
+  `--rcvbuf-size=${socketBufferBytes}`,
   '--connect-int=1',
   '--ping-int=2',
   '--ping-timeout=10',
@@ -57,7 +66,7 @@ const UNCONNECTED = [
   'WFReportParams',
 ];
 
-export function createDrbd84(host: Host): MirrorDriver {
+export function createDrbd84(host: Host, settings: SyncSettings = DEFAULT_SYNC_SETTINGS): MirrorDriver {
   const setup = async (...args: string[]): Promise<void> => void (await host.run('drbdsetup', args));
   const meta = async (minor: number, device: string, command: string): Promise<void> => {
     await host.run('drbdmeta', ['--force', String(minor), 'v08', device, 'flex-external', command]);
@@ -82,12 +91,12 @@ export function createDrbd84(host: Host): MirrorDriver {
     applyActivityLog: (minor, device) => meta(minor, device, 'apply-al'),
     createResource: ({ resource }) => setup('new-resource', resource),
     createMinor: ({ resource, minor }) => setup('new-minor', resource, String(minor), '0'),
-    attach: ({ minor }, { data, metadata }) => setup('attach', String(minor), data, metadata, 'flexible', ...DISK_OPTIONS),
+    attach: ({ minor }, { data, metadata }) => setup('attach', String(minor), data, metadata, 'flexible', ...diskOptions(settings)),
     promoteByForce: ({ minor }) => setup('primary', String(minor), '--force'),
     pauseSync: ({ minor }) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('pause-sync', String(minor))),
     resumeSync: ({ minor }) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('resume-sync', String(minor))),
     connect: async (pair, sharedSecret) => {
-      const args = ['connect', pair.resource, ...addressesOf(pair), ...NET_OPTIONS, `--shared-secret=${sharedSecret}`];
+      const args = ['connect', pair.resource, ...addressesOf(pair), ...netOptions(settings), `--shared-secret=${sharedSecret}`];
       await host.run('drbdsetup', args, { secrets: [sharedSecret] });
     },
     disconnect: (pair) => unlessRefusedAs(UNKNOWN_CONNECTION, setup('disconnect', ...addressesOf(pair), '--force=yes')),

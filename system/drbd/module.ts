@@ -1,4 +1,5 @@
 /** The DRBD module of this node's kernel: loaded, told not to call helper programs, and met with the driver for its version. */
+import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
 import type { Host } from '../host.ts';
 import { createDrbd84 } from './drbd84.ts';
 import type { MirrorDriver } from './mirror-driver.ts';
@@ -15,10 +16,10 @@ const USERMODE_HELPER = '/sys/module/drbd/parameters/usermode_helper';
 const HELPER_OFF = 'disabled';
 
 /** @throws {DrbdModuleError} */
-export async function openMirrorDriver(host: Host): Promise<MirrorDriver> {
+export async function openMirrorDriver(host: Host, settings: SyncSettings): Promise<MirrorDriver> {
   const version = await loadModule(host);
   await disableHelper(host);
-  if (version.startsWith('8.4.')) return createDrbd84(host);
+  if (version.startsWith('8.4.')) return createDrbd84(host, settings);
   throw new DrbdModuleError(`the kernel's DRBD module is version ${version}; only 8.4 is supported: load the kernel's own module`);
 }
 

@@ -12,12 +12,13 @@ import type { ProgressReporter } from './progress-reporter.ts';
 
 /** What steps on this node need, whoever asks for them. */
 export function nodeDependencies(configuration: AgentConfiguration, kube: KubeClient): Omit<NodeDependencies, 'attempt'> {
-  const { nodeName, minorRange, portRange, stateDirectory, clusterKeyFile } = configuration;
+  const { nodeName, minorRange, portRange, syncSettings, stateDirectory, clusterKeyFile } = configuration;
   return {
     host: localHost,
     nodeName,
     minorRange,
     portRange,
+    syncSettings,
     stateDirectory,
     readClusterKey: () => readFile(clusterKeyFile),
     findMigration: (name) => kube.find(localVolumeMigrates, { name }),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ConfigurationError, parseAgentConfiguration, parseControllerConfiguration } from '../../../core/contracts/configuration.ts';
+import { DEFAULT_SYNC_SETTINGS } from '../../../core/contracts/sync-settings.ts';
 
 const controller = { TEMPORAL_ADDRESS: 'temporal:7233' };
 const agent = { ...controller, NODE_NAME: 'n1', STORAGE_ADDRESS: '10.0.0.11' };
@@ -83,6 +84,18 @@ describe('a variable that cannot be right is named, with its value and what to s
       'minors',
       () => parseAgentConfiguration({ ...agent, DRBD_MINOR_RANGE: '1-1048576' }),
     ],
+    [
+      'a rate in bits',
+      'REHOME_SYNC_MAX_RATE is "1Gbit" (not a number of bytes)',
+      '100Mi',
+      () => parseAgentConfiguration({ ...agent, REHOME_SYNC_MAX_RATE: '1Gbit' }),
+    ],
+    [
+      'a buffer that DRBD does not take',
+      'REHOME_SYNC_SOCKET_BUFFER is "11Mi" (not within 0 to 10485760)',
+      '4Mi',
+      () => parseAgentConfiguration({ ...agent, REHOME_SYNC_SOCKET_BUFFER: '11Mi' }),
+    ],
     ['a list of pools with a gap', 'POOLS is "hdd,,ssd"', 'commas', () => parseAgentConfiguration({ ...agent, POOLS: 'hdd,,ssd' })],
     ['a relative path', 'STATE_DIR is "rehome"', 'absolute path', () => parseAgentConfiguration({ ...agent, STATE_DIR: 'rehome' })],
     [
@@ -126,6 +139,7 @@ describe('what is not set has its default', () => {
       nodeName: 'n1',
       pools: undefined,
       stateDirectory: '/var/lib/rehome',
+      syncSettings: DEFAULT_SYNC_SETTINGS,
       ...ranges,
     });
   });
@@ -135,6 +149,8 @@ test('what is set is taken, numbers as numbers and lists as lists', () => {
   const set = parseAgentConfiguration({ ...agent, POOLS: 'LocalStorage_PoolHDD, LocalStorage_PoolSSD', DRBD_MINOR_RANGE: '7-7' });
   expect(set.pools).toEqual(['LocalStorage_PoolHDD', 'LocalStorage_PoolSSD']);
   expect(set.minorRange).toEqual({ first: 7, last: 7 });
+  const { syncSettings } = parseAgentConfiguration({ ...agent, REHOME_SYNC_MAX_RATE: '100Mi', REHOME_SYNC_MIN_RATE: '0' });
+  expect(syncSettings).toEqual({ ...DEFAULT_SYNC_SETTINGS, maxRateBytesPerSecond: 100 * 2 ** 20, minRateBytesPerSecond: 0 });
   const { faults } = parseControllerConfiguration({
     ...controller,
     REHOME_FAULTS: 'crash-before:removeSource,crash-after:switchObjects.delete',

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { DEFAULT_SYNC_SETTINGS } from '../../../core/contracts/sync-settings.ts';
 import { createDrbd84 } from '../../../system/drbd/drbd84.ts';
 import { parseEvents2 } from '../../../system/drbd/events2.ts';
 import { metadataSizeBytes } from '../../../system/drbd/metadata-size.ts';
@@ -128,6 +129,23 @@ describe('the driver of 8.4', () => {
     );
   });
 
+  test('gives every setting of a sync to DRBD, in the unit that it has there', async () => {
+    const settings = {
+      maxRateBytesPerSecond: 100 * MiB,
+      minRateBytesPerSecond: 0,
+      fillTargetBytes: MiB,
+      bufferBytes: 8 * MiB,
+      socketBufferBytes: 2 * MiB,
+    };
+    const recorded = recordingHost();
+    const driver = createDrbd84(recorded.host, settings);
+    await driver.attach(pair, { data: '/dev/mapper/p-back', metadata: '/dev/vg/p_md' });
+    await driver.connect(pair, 's');
+    const [attach, connect] = recorded.commands;
+    expect(attach).toEqual(expect.arrayContaining(['--c-max-rate=102400', '--c-min-rate=0', '--c-fill-target=2048']));
+    expect(connect).toEqual(expect.arrayContaining(['--max-buffers=2048', '--sndbuf-size=2097152', '--rcvbuf-size=2097152']));
+  });
+
   test('finds a connection that is gone already disconnected', async () => {
     await commandsOf(
       (driver) => driver.disconnect(pair),
@@ -198,7 +216,7 @@ describe('opening DRBD', () => {
       '/proc/drbd': fixture('proc-drbd-several.txt'),
       [helper]: '/sbin/drbdadm\n',
     });
-    await openMirrorDriver(host);
+    await openMirrorDriver(host, DEFAULT_SYNC_SETTINGS);
     expect(commands).toEqual([]);
     expect(files[helper]).toBe('disabled');
   });
@@ -209,12 +227,12 @@ describe('opening DRBD', () => {
       files['/proc/drbd'] = fixture('proc-drbd-several.txt');
       return {};
     }, files);
-    await openMirrorDriver(host);
+    await openMirrorDriver(host, DEFAULT_SYNC_SETTINGS);
     expect(commands).toEqual([['modprobe', 'drbd', 'usermode_helper=disabled']]);
   });
 
   test('refuses a version it has no driver for', async () => {
     const { host } = recordingHost(undefined, { '/proc/drbd': 'version: 9.3.3 (api:2/proto:118-124)\n', [helper]: 'disabled\n' });
-    await expect(openMirrorDriver(host)).rejects.toBeInstanceOf(DrbdModuleError);
+    await expect(openMirrorDriver(host, DEFAULT_SYNC_SETTINGS)).rejects.toBeInstanceOf(DrbdModuleError);
   });
 });

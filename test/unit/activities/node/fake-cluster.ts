@@ -7,6 +7,7 @@ import type { Mirror } from '../../../../core/contracts/migration.ts';
 import type { NodeActivities } from '../../../../core/contracts/node-activities.ts';
 import type { LocalVolumeMigrate } from '../../../../core/contracts/objects/index.ts';
 import type { Phase } from '../../../../core/contracts/phases.ts';
+import { DEFAULT_SYNC_SETTINGS } from '../../../../core/contracts/sync-settings.ts';
 import { tickDrbd } from './fake-drbd.ts';
 import { Crash, type CrashPoint, FakeNode } from './fake-node.ts';
 
@@ -61,6 +62,7 @@ export class FakeCluster {
       nodeName: node.name,
       minorRange: { first: 100, last: 101 },
       portRange: { first: 7000, last: 7001 },
+      syncSettings: DEFAULT_SYNC_SETTINGS,
       stateDirectory: join(this.stateDirectory, node.name),
       readClusterKey: async () => Buffer.from('key of all agents'),
       findMigration: async (name) => (name === this.migration.metadata.name ? this.migration : undefined),
