@@ -6,6 +6,7 @@ import { type ApiClient, COMPONENTS, type Component, type ControlPlane } from '.
 import type { ListenAddress } from './cluster/preflight.ts';
 import { type CommandOptions, type CommandResult, run } from './command.ts';
 import { removeCaches, takeDown } from './down.ts';
+import type { Drbd9 } from './drbd9.ts';
 import { containerLog } from './kubelet/node-scripts.ts';
 import { type Machine, openMachines } from './machines/index.ts';
 import { holdDirectory, kubeletProgram, NODES, openControlPlane } from './parts.ts';
@@ -25,8 +26,8 @@ export interface UpOptions {
   readonly rehome?: boolean;
   /** Added to the controller's environment, whenever it is started. */
   readonly controllerEnvironment?: Readonly<Record<string, string>>;
-  /** Directory of prebuilt DRBD 9 modules; the kernel's own 8.4 by default. */
-  readonly drbdModulesDirectory?: string;
+  /** By default every node has the 8.4 of its kernel. */
+  readonly drbd9?: Drbd9;
   /**
    * `process`, the default: of no use to anybody after the end of this process, and replaced by the next `up` where that could not take it down.
    * `person`: up until somebody says `lab down`.
@@ -72,10 +73,10 @@ export class Lab {
       directory = labDirectory(),
       owner = 'process',
       willListenOn = [],
-      drbdModulesDirectory,
+      drbd9,
     } = options;
     const settings = { nodes, rehome, controllerEnvironment, owner, willListenOn, steps, directory };
-    return new Lab(directory, await bringUp({ ...settings, ...(drbdModulesDirectory && { drbdModulesDirectory }) }));
+    return new Lab(directory, await bringUp({ ...settings, ...(drbd9 && { drbd9 }) }));
   }
 
   /** The lab that is up. @throws {NoLabError} */

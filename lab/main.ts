@@ -6,9 +6,12 @@ import { Lab, takeDownOnInterrupt, type VolumeRequest } from './index.ts';
 import type { Network } from './machines/index.ts';
 import { shellQuote } from './machines/ssh.ts';
 import { Steps } from './progress.ts';
+import { parseUpArguments } from './up-arguments.ts';
+import { UsageError } from './usage-error.ts';
 
 const USAGE = `usage: npm run lab -- COMMAND
-  up [--nodes N] [--no-rehome] [--drbd-modules DIR]     everything, in the background; returns when ready
+  up [--nodes N] [--no-rehome] [--drbd-modules DIR [--drbd9-nodes n1,n2]]
+                                                        everything, in the background; returns when ready. With DRBD 9 on these nodes, or on all
   env                                                   shell exports: eval "$(npm run --silent lab -- env)"
   status                                                nodes, volumes, processes, addresses
   volume create NAME --node n1[,n2] --size 256Mi [--fs ext4|xfs|block] [--thin] [--group POD] [--namespace NS] [--no-affinity]
@@ -22,9 +25,6 @@ const USAGE = `usage: npm run lab -- COMMAND
   heal NODE
   rate NODE 80mbit|off
   down [--purge]`;
-
-/** The command line is not one: its message and the usage are shown. */
-class UsageError extends Error {}
 
 const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number | undefined> | Promise<void>>> = {
   up,
@@ -47,18 +47,10 @@ const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number | und
 };
 
 async function up(args: string[]): Promise<void> {
-  const options = {
-    nodes: { type: 'string', default: '3' },
-    'no-rehome': { type: 'boolean', default: false },
-    'drbd-modules': { type: 'string' },
-  } as const;
-  const { values } = parseArgs({ args, options });
-  const nodes = Number(values.nodes);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 9) throw new UsageError(`--nodes ${values.nodes}: 1 to 9`);
+  const options = parseUpArguments(args);
   const steps = new Steps();
-  const drbd = values['drbd-modules'];
   takeDownOnInterrupt(steps);
-  const lab = await Lab.up({ nodes, rehome: !values['no-rehome'], owner: 'person', steps, ...(drbd && { drbdModulesDirectory: drbd }) });
+  const lab = await Lab.up({ ...options, owner: 'person', steps });
   steps.say(`ready. Temporal's Web UI: ${lab.temporalUiUrl}; for kubectl and temporal: eval "$(npm run --silent lab -- env)"`);
 }
 

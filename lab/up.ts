@@ -4,6 +4,7 @@ import { freePorts } from './cluster/ports.ts';
 import { type ListenAddress, portChecks, programChecks } from './cluster/preflight.ts';
 import { ensurePrograms } from './cluster/programs.ts';
 import { somethingIsLeft, takeDown } from './down.ts';
+import { type Drbd9, drbd9Check } from './drbd9.ts';
 import { ensureImage, type NodeImage } from './image/index.ts';
 import { createNetworks, HOST_MANAGEMENT_ADDRESS, type Machine, openMachines } from './machines/index.ts';
 import { kubeletName, kubeletProgram, LISTENERS, PORTS } from './parts.ts';
@@ -21,7 +22,7 @@ export interface UpSettings {
   readonly nodes: number;
   readonly rehome: boolean;
   readonly controllerEnvironment: Readonly<Record<string, string>>;
-  readonly drbdModulesDirectory?: string;
+  readonly drbd9?: Drbd9;
   readonly owner: LabState['owner'];
   /** Where the caller is going to listen besides the lab's own processes. */
   readonly willListenOn: readonly ListenAddress[];
@@ -47,7 +48,7 @@ export async function bringUp(settings: UpSettings): Promise<LabState> {
  * @param actions for a test.
  */
 export async function prepareHost(
-  { directory, nodes, willListenOn, steps }: Pick<UpSettings, 'directory' | 'nodes' | 'willListenOn' | 'steps'>,
+  { directory, nodes, drbd9, willListenOn, steps }: Pick<UpSettings, 'directory' | 'nodes' | 'drbd9' | 'willListenOn' | 'steps'>,
   actions = { preflight, somethingIsLeft, takeDown, ensureTools },
 ): Promise<void> {
   refuseToReplace(directory);
@@ -55,7 +56,9 @@ export async function prepareHost(
     await actions.preflight([...hostChecks(directory), ...programChecks()]);
     await steps.run('what an earlier lab left is removed', () => actions.takeDown(directory));
   }
-  await actions.preflight([...machineChecks(nodes, directory), ...programChecks(), ...portChecks([...LISTENERS, ...willListenOn])]);
+  const modules = drbd9 ? [drbd9Check(drbd9)] : [];
+  const listeners = [...LISTENERS, ...willListenOn];
+  await actions.preflight([...machineChecks(nodes, directory), ...modules, ...programChecks(), ...portChecks(listeners)]);
   await actions.ensureTools(steps.say);
   // That may have taken minutes, in which somebody else was faster.
   refuseToReplace(directory);
@@ -92,8 +95,8 @@ class Ascent {
     };
     writeState(directory, state);
 
-    const [image, programs, build] = await Promise.all([
-      this.#step("the nodes' system is at hand", () => ensureImage(steps.say, this.#imageOptions())),
+    const [imageOf, programs, build] = await Promise.all([
+      this.#step("the nodes' system is at hand", () => this.#ensureImages()),
       this.#step('Kubernetes and Temporal are at hand', () => ensurePrograms(steps.say)),
       rehome ? this.#step('controller and agent are built', () => buildRehome(directory)) : undefined,
     ]);
@@ -102,7 +105,7 @@ class Ascent {
     writeState(directory, started);
 
     await this.#step('networks stand', () => createNetworks(nodes));
-    const [controlPlane] = await Promise.all([this.#startControlPlane(started), this.#startMachines(image, build?.agentDisk)]);
+    const [controlPlane] = await Promise.all([this.#startControlPlane(started), this.#startMachines(imageOf, build?.agentDisk)]);
     await this.#joinNodes(controlPlane);
     if (rehome) await this.#startRehome(controlPlane, started);
 
@@ -112,16 +115,20 @@ class Ascent {
     return ready;
   }
 
-  #imageOptions(): { readonly drbdModulesDirectory?: string } {
-    const { drbdModulesDirectory } = this.#settings;
-    return drbdModulesDirectory ? { drbdModulesDirectory } : {};
+  /** One image for each DRBD that some node runs, one after the other: both are made of the same downloads. @returns that of a node. */
+  async #ensureImages(): Promise<(node: string) => NodeImage> {
+    const { steps, drbd9 } = this.#settings;
+    const runsNine = (node: string): boolean => drbd9?.nodes.includes(node) ?? false;
+    const own = this.#machines.every(({ name }) => runsNine(name)) ? undefined : await ensureImage(steps.say);
+    const nine = drbd9 && (await ensureImage(steps.say, { drbdModulesDirectory: drbd9.modulesDirectory }));
+    return (node) => (runsNine(node) ? nine : own)!;
   }
 
-  async #startMachines(image: NodeImage, agentDisk: string | undefined): Promise<void> {
+  async #startMachines(imageOf: (node: string) => NodeImage, agentDisk: string | undefined): Promise<void> {
     await this.#step(`${this.#machines.map(({ name }) => name).join(', ')} run`, () =>
       Promise.all(
         this.#machines.map(async (machine) => {
-          await machine.start({ image, ...(agentDisk && { agentDisk }) });
+          await machine.start({ image: imageOf(machine.name), ...(agentDisk && { agentDisk }) });
           await machine.waitUntilReady();
           await ensurePool(machine);
         }),

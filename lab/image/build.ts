@@ -1,11 +1,11 @@
 /** The making of the image: packages in, three files out. */
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { cacheDirectory } from '../cache.ts';
 import { CommandError, run, runForBytes } from '../command.ts';
 import { dependenciesOf, downloadPackages, unpackPackage, withLibraries } from '../tools/packages.ts';
 import type { ImageOptions, Progress } from './index.ts';
-import { EARLY_MODULES, MODULES, moduleFiles, withoutSignature, xzOffset } from './kernel-modules.ts';
+import { EARLY_MODULES, MODULES, moduleFiles, releaseOf, withoutSignature, xzOffset } from './kernel-modules.ts';
 import { makeSquashfs } from './squashfs.ts';
 
 const KERNEL_PACKAGE = 'linux-image-amd64';
@@ -114,13 +114,23 @@ async function installModules(from: string, release: string, names: readonly str
   }
   for (const index of ['modules.builtin', 'modules.builtin.modinfo', 'modules.order'])
     await copyFile(join(source, index), join(target, index));
-  if (drbdDirectory) {
-    const modules = (await readdir(drbdDirectory)).filter((file) => file.endsWith('.ko'));
-    if (!modules.includes('drbd.ko')) throw new Error(`${resolve(drbdDirectory)} holds no drbd.ko`);
-    await mkdir(join(target, 'updates'), { recursive: true });
-    for (const file of modules) await copyFile(join(drbdDirectory, file), join(target, 'updates', file));
-  }
+  if (drbdDirectory) await installDrbd9(drbdDirectory, release, join(target, 'updates'));
   await run('depmod', ['-b', to, release], { timeoutSeconds: 60 });
+}
+
+/** @throws where a module is made for another kernel: better now than on the node. */
+async function installDrbd9(from: string, release: string, to: string): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const file of (await readdir(from)).filter((name) => name.endsWith('.ko'))) {
+    const module = await readFile(join(from, file));
+    const madeFor = releaseOf(module);
+    if (madeFor !== release) {
+      throw new Error(
+        `${join(from, file)} is made for kernel ${madeFor ?? 'unknown'}, the lab's nodes run ${release}: build it for that one`,
+      );
+    }
+    await writeFile(join(to, file), module);
+  }
 }
 
 async function installNode(nodeProgram: string, root: string): Promise<void> {

@@ -20,7 +20,7 @@ export interface NodeImage {
 export type Progress = (message: string) => void;
 
 export interface ImageOptions {
-  /** Directory of prebuilt modules (`drbd.ko` and what it needs) of DRBD 9 for the image's kernel; without it the kernel's own 8.4 serves. */
+  /** See `Drbd9` of lab/drbd9.ts; without it the kernel's own 8.4 serves. */
   readonly drbdModulesDirectory?: string;
 }
 

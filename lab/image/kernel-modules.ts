@@ -50,6 +50,17 @@ function moduleName(file: string): string {
     .replaceAll('-', '_');
 }
 
+const VERSION_MARK = Buffer.from('vermagic=');
+
+/** The release of the kernel that a module was made for, and that alone loads it; undefined where the file says none. */
+export function releaseOf(module: Buffer): string | undefined {
+  const start = module.indexOf(VERSION_MARK);
+  if (start < 0) return undefined;
+  // `vermagic=6.1.0-18-amd64 SMP preempt mod_unload modversions `
+  const [release] = module.toString('latin1', start + VERSION_MARK.length, start + 256).split(/[ \0]/);
+  return release;
+}
+
 const SIGNATURE_MARK = Buffer.from('~Module signature appended~\n');
 /** struct module_signature of the kernel: its last four bytes are the length of the signature before it, big-endian. */
 const SIGNATURE_HEADER_BYTES = 12;

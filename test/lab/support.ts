@@ -154,7 +154,7 @@ export async function nodeStorage(machine: Machine): Promise<string[]> {
   const results = await Promise.all([
     machine.exec(['lvs', '--noheadings', '--separator', '|', '-o', 'lv_name,lv_uuid,lv_size,lv_attr,lv_tags', '--units', 'b', POOL]),
     machine.exec("dmsetup table | grep -v '^No devices found' | sort"),
-    machine.exec("grep -E '^ *[0-9]+: ' /proc/drbd || true"),
+    machine.exec("drbdsetup events2 --now | sed '/^exists -$/d'"),
   ]);
   return results.flatMap(({ stdout }) =>
     stdout

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { moduleFiles, withoutSignature, xzOffset } from '../../../lab/image/kernel-modules.ts';
+import { moduleFiles, releaseOf, withoutSignature, xzOffset } from '../../../lab/image/kernel-modules.ts';
 
 const MODULES_DEP = `kernel/lib/libcrc32c.ko:
 kernel/drivers/block/drbd/drbd.ko: kernel/lib/lru_cache.ko kernel/lib/libcrc32c.ko
@@ -38,4 +38,13 @@ test("a module's signature is taken off, and nothing else", () => {
 test('the kernel proper is found by the mark of an xz stream', () => {
   expect(xzOffset(Buffer.concat([Buffer.alloc(77), Buffer.from('fd377a585a00ff', 'hex')]))).toBe(77);
   expect(xzOffset(Buffer.from('another compression'))).toBeUndefined();
+});
+
+test('a module says for which kernel it was made', () => {
+  const module = Buffer.concat([
+    Buffer.from('\x7fELF\0license=GPL\0vermagic=6.1.0-18-amd64 SMP preempt mod_unload modversions \0'),
+    Buffer.alloc(400, 1),
+  ]);
+  expect(releaseOf(module)).toBe('6.1.0-18-amd64');
+  expect(releaseOf(Buffer.from('\x7fELF'))).toBeUndefined();
 });
