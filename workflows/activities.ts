@@ -20,8 +20,12 @@ const RETRY: RetryPolicy = {
   nonRetryableErrorTypes: [...PERMANENT_ERRORS],
 };
 
+/** By which the death of a worker or of a node is known: its process keeps every step alive (worker/liveness-interceptor.ts), or the step itself. */
+const HEARTBEAT_TIMEOUT = '10 seconds';
+
 const ON_CLUSTER = {
   startToCloseTimeout: '1 minute',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   // An answer that is under way must not take effect behind the back of what follows.
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
   retry: RETRY,
@@ -29,6 +33,7 @@ const ON_CLUSTER = {
 
 const ON_CONTROL_QUEUE = {
   startToCloseTimeout: '1 minute',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   // At once, for the agent may be away. An attempt that is under way there is held back by the volume's lock and its fencing token.
   cancellationType: 'TRY_CANCEL',
   retry: RETRY,
@@ -38,7 +43,6 @@ const ON_SYNC_QUEUE = {
   ...ON_CONTROL_QUEUE,
   // A volume of many terabytes over a slow link.
   startToCloseTimeout: '7 days',
-  heartbeatTimeout: '10 seconds',
   // Every restart of an agent is an attempt.
   retry: { ...RETRY, maximumInterval: '30 seconds', maximumAttempts: 20 },
 } as const satisfies ActivityOptions;

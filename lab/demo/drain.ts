@@ -66,12 +66,12 @@ async function drainAndCheck(lab: Lab, steps: Steps, collector: Collector): Prom
 
 async function startWorkloads(lab: Lab, steps: Steps, collector: Collector, workloads: readonly Workload[]): Promise<void> {
   await steps.run(
-    `volumes on ${SOURCE}: ${workloads.map(({ claim, size }) => `${claim} ${size}`).join(', ')}, ${IDLE_VOLUME} 32Mi`,
+    `volumes on ${SOURCE}: ${workloads.map(({ claim, size }) => `${claim} ${size}`).join(', ')}, ${IDLE_VOLUME} 16Mi`,
     async () => {
       for (const { claim, size, kind } of workloads) {
         await lab.createVolume({ name: claim, node: SOURCE, size, fileSystem: kind === 'file' ? 'ext4' : 'block' });
       }
-      await lab.createVolume({ name: IDLE_VOLUME, node: SOURCE, size: '32Mi', fileSystem: 'block' });
+      await lab.createVolume({ name: IDLE_VOLUME, node: SOURCE, size: '16Mi', fileSystem: 'block' });
     },
   );
   await steps.run('workloads write: each write counts once its number has left the node', async () => {

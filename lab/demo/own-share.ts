@@ -49,15 +49,19 @@ interface HistoryEvent {
   readonly activityTaskCompletedEventAttributes?: { readonly scheduledEventId: string };
 }
 
-/** The check that hashes both devices whole takes as long as the data is large, and is an option. */
+/** The check that hashes both devices whole takes as long as the data is large, and is an option. Both may be hashed at the same time. */
 function hashSeconds(history: string): number {
   const { events } = JSON.parse(history) as { readonly events: readonly HistoryEvent[] };
   const begun = new Map<string, number>();
   let milliseconds = 0;
+  let hashedUntil = 0;
   for (const { eventId, eventTime, ...event } of events) {
     if (event.activityTaskScheduledEventAttributes?.activityType.name === 'hashVolume') begun.set(eventId, Date.parse(eventTime));
     const start = begun.get(event.activityTaskCompletedEventAttributes?.scheduledEventId ?? '');
-    if (start !== undefined) milliseconds += Date.parse(eventTime) - start;
+    if (start === undefined) continue;
+    const end = Date.parse(eventTime);
+    milliseconds += end - Math.max(start, hashedUntil);
+    hashedUntil = end;
   }
   return milliseconds / 1000;
 }

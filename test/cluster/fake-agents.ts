@@ -4,6 +4,7 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import type { MirrorEndpoint } from '../../core/contracts/migration.ts';
 import { controlTaskQueue, syncTaskQueue } from '../../core/contracts/names.ts';
 import type { DetachFacts, NodeActivities, NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
+import { livenessInterceptor } from '../../worker/liveness-interceptor.ts';
 
 interface FakeVolume {
   migrationUid?: string;
@@ -48,7 +49,13 @@ export class FakeAgents {
     const nodes = new Map(options.nodes.map((node) => [node, new Map<string, FakeVolume>()]));
     for (const volume of volumes) nodes.get(options.nodes[0]!)!.set(volume, { readKib: 0 });
     const create = (node: string, taskQueue: string) =>
-      Worker.create({ connection, taskQueue, activities: activitiesOf(node, nodes, options), maxConcurrentActivityTaskPolls: 2 });
+      Worker.create({
+        connection,
+        taskQueue,
+        activities: activitiesOf(node, nodes, options),
+        interceptors: { activity: [livenessInterceptor()] },
+        maxConcurrentActivityTaskPolls: 2,
+      });
     const workers = await Promise.all(
       options.nodes.flatMap((node) => [create(node, controlTaskQueue(node)), create(node, syncTaskQueue(node))]),
     );

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker, type WorkerOptions, type WorkflowBundle } from '@temporalio/worker';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
+import { LIVENESS_MILLISECONDS, livenessInterceptor } from '../../worker/liveness-interceptor.ts';
 import { CLUSTER_ACTIVITIES } from './fake-cluster.ts';
 import { Harness } from './harness.ts';
 import { loadWorkflowBundle } from './workflow-bundle.ts';
@@ -59,7 +60,13 @@ export class TestBed {
 
   async startWorker(options: Omit<WorkerOptions, 'connection'>): Promise<RunningWorker> {
     const { nativeConnection: connection } = this.environment;
-    const worker = await Worker.create({ connection, maxConcurrentActivityTaskPolls: 2, ...options });
+    const worker = await Worker.create({
+      connection,
+      maxConcurrentActivityTaskPolls: 2,
+      interceptors: { activity: [livenessInterceptor()] },
+      maxHeartbeatThrottleInterval: LIVENESS_MILLISECONDS,
+      ...options,
+    });
     const ended = worker.run();
     ended.catch(() => undefined);
     return {

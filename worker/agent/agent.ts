@@ -12,6 +12,7 @@ import { readStorageFacts } from '../../reconcilers/storage-facts.ts';
 import { localHost } from '../../system/host.ts';
 import { activityInterceptor } from '../activity-interceptor.ts';
 import { faultPoints } from '../faults.ts';
+import { LIVENESS_MILLISECONDS, livenessInterceptor } from '../liveness-interceptor.ts';
 import type { Logger } from '../logging.ts';
 import { openKube } from '../process.ts';
 import { runUntilStopped, untilAborted } from '../stopping.ts';
@@ -45,18 +46,21 @@ export function runAgent({ configuration, logger, signal }: AgentOptions): Promi
     const connection = await waitUntil(`Temporal at ${temporalAddress}`, connect, { logger, signal });
     closeAtEnd(() => connection.close());
     const dependencies = nodeDependencies(configuration, kube);
+    const interceptor = activityInterceptor(logger, faultPoints(configuration.faults));
     const common = {
       connection,
       namespace: temporalNamespace,
       activities: agentActivities(dependencies, new ProgressReporter(kube, logger)),
-      interceptors: { activity: [activityInterceptor(logger, faultPoints(configuration.faults))] },
+      interceptors: { activity: [interceptor] },
+      maxHeartbeatThrottleInterval: LIVENESS_MILLISECONDS,
       // A frontend allows 1200 long polls in all; each agent has two queues.
       maxConcurrentActivityTaskPolls: 1,
     } satisfies Partial<WorkerOptions>;
-    const createWorker = (options: Pick<WorkerOptions, 'taskQueue' | 'maxConcurrentActivityTaskExecutions' | 'shutdownGraceTime'>) =>
+    const createWorker = (options: Partial<WorkerOptions> & Pick<WorkerOptions, 'taskQueue'>) =>
       waitUntil(`Temporal's namespace ${temporalNamespace}`, () => Worker.create({ ...common, ...options }), { logger, signal });
     const control = {
       taskQueue: controlTaskQueue(nodeName),
+      interceptors: { activity: [livenessInterceptor(), interceptor] },
       maxConcurrentActivityTaskExecutions: CONTROL_SLOTS,
       shutdownGraceTime: CONTROL_GRACE,
     };

@@ -25,6 +25,7 @@ import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
 import { activityInterceptor } from '../activity-interceptor.ts';
 import { faultPoints } from '../faults.ts';
+import { LIVENESS_MILLISECONDS, livenessInterceptor } from '../liveness-interceptor.ts';
 import type { Logger } from '../logging.ts';
 import { openKube, RefusalError } from '../process.ts';
 import { type Close, runUntilStopped, untilAborted } from '../stopping.ts';
@@ -90,7 +91,8 @@ async function run(
     taskQueue: configuration.taskQueue,
     workflowBundle: { codePath: workflowBundle },
     activities,
-    interceptors: { activity: [activityInterceptor(logger, faultPoints(configuration.faults))] },
+    interceptors: { activity: [livenessInterceptor(), activityInterceptor(logger, faultPoints(configuration.faults))] },
+    maxHeartbeatThrottleInterval: LIVENESS_MILLISECONDS,
     maxCachedWorkflows: CACHED_WORKFLOWS,
     maxConcurrentActivityTaskExecutions: CONCURRENT_ACTIVITIES,
     shutdownGraceTime: SHUTDOWN_GRACE,

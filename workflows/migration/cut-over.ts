@@ -24,7 +24,7 @@ import { prove } from './verify.ts';
 
 export const cutOver: RunStage = async (run) => {
   if (!run.pointOfNoReturn) {
-    const elsewhere = (await close(run)) ?? (run.verified ? undefined : await prove(run));
+    const elsewhere = (await close(run)) ?? (isProven(run) ? undefined : await prove(run));
     if (elsewhere) return elsewhere;
     // An abort in this instant is no danger: a source that was marked is not given back by its agent.
     await mark(run, 'source');
@@ -38,7 +38,9 @@ export const cutOver: RunStage = async (run) => {
   return 'RemovingSource';
 };
 
-/** Takes the volume from its users for good; `run.verified` then says whether its copy is proven. @returns where to go on, if it cannot be. */
+const isProven = ({ verified, uncompared }: MigrationRun): boolean => verified && uncompared.length === 0;
+
+/** Takes the volume from its users for good; `isProven` then says whether its copy is proven. @returns where to go on, if it cannot be. */
 async function close(run: MigrationRun): Promise<Stage | undefined> {
   if (run.closed) {
     // What the counters said when it was closed is not known any more.
@@ -115,9 +117,18 @@ async function handOver(run: MigrationRun): Promise<void> {
   const { source, target, sizeBytes, pool, migration: ref } = mirror;
   const dissolve = (role: MirrorRole) =>
     control(run, mirror[role].node, `take the mirror down on ${mirror[role].node}`, (agent) => agent.dissolveMirror({ mirror, role }));
-  const sourceSha256 = run.hashCheck ? await hashSource(run, mirror) : undefined;
-  await Promise.all([dissolve('source'), dissolve('target')]);
-  if (sourceSha256) await compareHashes(run, mirror, sourceSha256);
+  const leaveSource = async () => {
+    const sha256 = run.hashCheck ? await hashSource(run, mirror) : undefined;
+    await dissolve('source');
+    return sha256;
+  };
+  const takeTarget = async () => {
+    await dissolve('target');
+    return run.hashCheck ? hashTarget(run, mirror) : undefined;
+  };
+  // Side by side, for pods wait.
+  const [sourceSha256, targetSha256] = await Promise.all([leaveSource(), takeTarget()]);
+  if (sourceSha256 !== targetSha256 && sourceSha256) throw hashMismatch(mirror, sourceSha256, targetSha256);
   await switchObjects(run, { ref, sourceNode: source.node, target, sizeBytes, pool });
 }
 
@@ -149,16 +160,16 @@ async function hashSource(run: MigrationRun, mirror: Mirror): Promise<string | u
   return sha256;
 }
 
-/** @throws MigrationFailure HashMismatch: nothing was removed yet. */
-async function compareHashes(run: MigrationRun, mirror: Mirror, sourceSha256: string): Promise<void> {
+async function hashTarget(run: MigrationRun, mirror: Mirror): Promise<string | undefined> {
   const { node } = mirror.target;
-  const { sha256 = 'nothing' } = await sync(run, node, `hash the volume on ${node}`, (agent) =>
-    agent.hashVolume({ mirror, role: 'target' }),
-  );
-  await report(run, 'CuttingOver', run.doing, { targetSha256: sha256 });
-  if (sha256 === sourceSha256) return;
-  const message = `the copy on ${node} is not what ${mirror.source.node} has (${sha256} instead of ${sourceSha256}): nothing was removed`;
-  throw new MigrationFailure({ reason: 'HashMismatch', message, permanent: true, lookHelps: false });
+  const { sha256 } = await sync(run, node, `hash the volume on ${node}`, (agent) => agent.hashVolume({ mirror, role: 'target' }));
+  if (sha256) await report(run, 'CuttingOver', run.doing, { targetSha256: sha256 });
+  return sha256;
+}
+
+function hashMismatch({ source, target }: Mirror, sourceSha256: string, targetSha256 = 'nothing'): MigrationFailure {
+  const message = `the copy on ${target.node} is not what ${source.node} has (${targetSha256} instead of ${sourceSha256}): nothing was removed`;
+  return new MigrationFailure({ reason: 'HashMismatch', message, permanent: true, lookHelps: false });
 }
 
 export const removeSource: RunStage = async (run) => {
