@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import type { DeviceNumber } from './block-device.ts';
 import { type Run, run } from './command.ts';
+import { type KernelLogRecord, readKernelLog } from './kernel-log.ts';
 
 export interface Host {
   readonly run: Run;
@@ -14,6 +15,7 @@ export interface Host {
   readonly deviceNumber: (path: string) => Promise<DeviceNumber>;
   /** SHA-256 (hex) of a file or block device; `onProgress` hears how many bytes were read so far. */
   readonly hashFile: (path: string, onProgress: (bytes: number) => void) => Promise<string>;
+  readonly readKernelLog: () => Promise<readonly KernelLogRecord[]>;
 }
 
 /** As glibc's makedev(3) packs them, for majors below 4096, which Linux's all are. */
@@ -47,4 +49,5 @@ export const localHost: Host = {
     }
     return hash.digest('hex');
   },
+  readKernelLog,
 };

@@ -49,8 +49,11 @@ async function prepareMetadata(step: MirrorStep, found: NodeVolume, pair: Mirror
   });
 }
 
-/** Listens and calls, where this end does not yet, or has given up: a stranger at the port is enough for that. */
-export async function ensureConnecting(step: MirrorStep, pair: MirrorPair): Promise<void> {
+/**
+ * Listens and calls, where this end does not yet, or has given up: a stranger at the port is enough for that.
+ * @param options.paused the sync that follows is to wait.
+ */
+export async function ensureConnecting(step: MirrorStep, pair: MirrorPair, { paused = false } = {}): Promise<void> {
   const state = await step.drbd.observeMinor(pair.minor);
-  if (state?.connection === 'StandAlone') await step.drbd.connect(pair, await sharedSecret(step));
+  if (state?.connection === 'StandAlone') await step.drbd.connect(pair, await sharedSecret(step), { paused });
 }

@@ -35,8 +35,14 @@ export function createNodeActivities(deps: NodeDependencies): NodeActivities {
       return ensureSourceMirror(deps, mirror, targetEndpoint);
     },
     awaitSync: async (request) => awaitSync(deps, ofMirror(request)),
-    readTargetCounter: async (request) => readTargetCounter(deps, ofMirror(request)),
-    verifyMirror: async (request) => verifyMirror(deps, ofMirror(request)),
+    readTargetCounter: async (request) => {
+      const { mirror, logPosition } = requestSchemas.targetCounter.parse(request);
+      return readTargetCounter(deps, mirror, logPosition);
+    },
+    verifyMirror: async (request) => {
+      const { mirror, ranges } = requestSchemas.verify.parse(request);
+      return verifyMirror(deps, mirror, ranges);
+    },
     repairMirror: async (request) => repairMirror(deps, ofMirror(request)),
     closeSource: async (request) => closeSource(deps, ofMirror(request)),
     markCutOver: async (request) => {

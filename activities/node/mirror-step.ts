@@ -107,6 +107,7 @@ export function pairOf({ mirror, role, names }: MirrorStep, { minor, port, peerP
   return {
     resource: names.resource,
     minor,
+    role,
     local: { address: mirror[role].storageAddress, port },
     peer: { address: peer.storageAddress, port: peerPort },
   };

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { Mirror } from '../../core/contracts/migration.ts';
+import type { SectorRange } from '../../core/contracts/node-activities.ts';
 import { ipv4Schema, nodeNameSchema, volumeGroupNameSchema, volumeNameSchema } from '../../core/contracts/objects/meta.ts';
 
 const portSchema = z.int().min(1).max(65_535);
@@ -33,6 +34,7 @@ const mirrorSchema = z.object({
 
 const endpointSchema = z.object({ port: portSchema, minor: minorSchema, logicalBlockSizeBytes: z.int().positive() });
 const roleSchema = z.enum(['source', 'target']);
+const sectorRangeSchema = z.object({ startSector: z.int().nonnegative(), sectors: z.int().positive() }) satisfies z.ZodType<SectorRange>;
 
 export const requestSchemas = {
   volume: z.object({ volume: volumeNameSchema, pool: volumeGroupNameSchema }),
@@ -40,4 +42,6 @@ export const requestSchemas = {
   mirrorAndRole: z.object({ mirror: mirrorSchema, role: roleSchema }),
   targetMirror: z.object({ mirror: mirrorSchema, sourceEndpoint: endpointSchema }),
   sourceMirror: z.object({ mirror: mirrorSchema, targetEndpoint: endpointSchema }),
+  targetCounter: z.object({ mirror: mirrorSchema, logPosition: z.int().nonnegative().optional() }),
+  verify: z.object({ mirror: mirrorSchema, ranges: z.array(sectorRangeSchema).min(1).optional() }),
 };

@@ -1,7 +1,7 @@
 /**
  * The source's end of a mirror: DRBD beneath a volume that may be in use.
  *
- *   back device (the volume's own table) -> attached -> Primary -> sync paused -> connected -> PausedSyncS -> inserted (table swap) -> sync
+ *   back device (the volume's own table) -> attached -> Primary -> connected, paused -> PausedSyncS -> inserted (table swap) -> sync
  *
  * The order is what keeps the data: a source that connects before it is Primary can be overwritten by its target; a sync that starts before the
  * table swap misses what is written past it. Each step is skipped where the kernel shows that it was taken. Once the mirror was inserted (the tag of
@@ -43,8 +43,7 @@ export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targe
     if (!isAttached(found.resource)) await ensureBackDevice(step, found);
     const pair = await ensureAttached(step, found, targetEndpoint.port, step.names.backPath);
     if (found.resource?.state?.role !== 'Primary') await step.drbd.promoteByForce(pair);
-    if (!tags.writeBase) await step.drbd.pauseSync(pair);
-    await ensureConnecting(step, pair);
+    await ensureConnecting(step, pair, { paused: !tags.writeBase });
     const base = tags.writeBase ?? (await insert(step, found, pair));
     await step.drbd.resumeSync(pair);
     return { base };
@@ -132,7 +131,7 @@ async function awaitHandshake(step: MirrorStep, pair: MirrorPair): Promise<void>
     }
     if (state?.connection === 'StandAlone' && reconnects < RECONNECTS) {
       reconnects += 1;
-      await ensureConnecting(step, pair);
+      await ensureConnecting(step, pair, { paused: true });
     }
     await attempt.sleep(LOOK_EVERY_MILLISECONDS);
   }

@@ -1,6 +1,7 @@
 /** Comparing both copies block by block, and sending again what differs. */
 import type { Mirror } from '../../core/contracts/migration.ts';
-import type { VerifyReport } from '../../core/contracts/node-activities.ts';
+import type { SectorRange, SkippedRanges, TargetCounter, VerifyReport } from '../../core/contracts/node-activities.ts';
+import { mergeRanges } from '../../core/domain/sector-ranges.ts';
 import type { LocalMirror, MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { describe, isHealthy, progressOf, watchForStandstill } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
@@ -10,17 +11,32 @@ import { requirePermission } from './permission.ts';
 
 const LOOK_EVERY_MILLISECONDS = 500;
 
-/** That the pass covered everything is not this end's to say: the target's read counter is the proof. @throws MirrorNotReady where it stands still. */
-export async function verifyMirror(deps: NodeDependencies, mirror: Mirror): Promise<VerifyReport> {
-  const { minor } = await begin(deps, mirror);
-  const { drbd } = await openStep(deps, mirror, 'source');
+/**
+ * That the pass covered everything is not this end's to say: the target's read counter is the proof. @param ranges by default the whole device.
+ * @throws MirrorNotReady where it stands still.
+ */
+export async function verifyMirror(deps: NodeDependencies, mirror: Mirror, ranges?: readonly SectorRange[]): Promise<VerifyReport> {
+  if (!ranges) return verifyOnce(deps, mirror);
+  const reports: VerifyReport[] = [];
+  for (const range of ranges) reports.push(await verifyOnce(deps, mirror, range));
+  return {
+    completed: reports.every(({ completed }) => completed),
+    healthy: reports.every(({ healthy }) => healthy),
+    outOfSyncBytes: Math.max(...reports.map(({ outOfSyncBytes }) => outOfSyncBytes)),
+    ...named(reports.map(({ skipped }) => skipped).reduce(both)),
+  };
+}
+
+async function verifyOnce(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<VerifyReport> {
+  const { drbd, ...local } = await begin(deps, mirror, range);
   const attempt = deps.attempt();
   const standstill = watchForStandstill();
   for (;;) {
-    const state = await drbd.observeMinor(minor);
+    const state = await drbd.observeMinor(local.minor);
     if (state?.replication !== 'VerifyS') {
       const healthy = state !== undefined && isHealthy(state);
-      return { completed: healthy, healthy, outOfSyncBytes: (state?.outOfSyncKib ?? 0) * 1024 };
+      const report = { completed: healthy, healthy, outOfSyncBytes: (state?.outOfSyncKib ?? 0) * 1024 };
+      return { ...report, ...named(await drbd.skippedByVerify(local)) };
     }
     attempt.heartbeat(progressOf(mirror, state));
     const stands = standstill(state);
@@ -29,26 +45,46 @@ export async function verifyMirror(deps: NodeDependencies, mirror: Mirror): Prom
   }
 }
 
-/** One that runs already is an earlier attempt's, and began at the first sector too. @throws MirrorNotReady */
-function begin(deps: NodeDependencies, mirror: Mirror): Promise<LocalMirror> {
+/**
+ * One that runs already is an earlier attempt's, which began with the same range: where that had come to a later one, the target's counter tells.
+ * @throws MirrorNotReady
+ */
+function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<Pick<MirrorStep, 'drbd'> & LocalMirror> {
   return act(deps, mirror, 'source', async (step) => {
+    const { drbd } = step;
     const { state, ...local } = await requireMirror(step);
-    if (state.replication === 'VerifyS') return local;
+    if (state.replication === 'VerifyS') return { ...local, drbd };
     if (!isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
-    await step.drbd.startVerify(local);
-    return local;
+    await drbd.startVerify(local, range);
+    return { ...local, drbd };
   });
 }
 
-export async function readTargetCounter(deps: NodeDependencies, mirror: Mirror): Promise<{ readKib: number }> {
-  const { state } = await requireMirror(await openStep(deps, mirror, 'target'));
-  return { readKib: state.readKib };
+/** @param since what it answered before the verify: then it also says what this end skipped. */
+export async function readTargetCounter(deps: NodeDependencies, mirror: Mirror, since?: number): Promise<TargetCounter> {
+  const step = await openStep(deps, mirror, 'target');
+  const { state, ...local } = await requireMirror(step);
+  const { readKib } = state;
+  if (since !== undefined) return { readKib, ...named(await step.drbd.skippedByVerify(local, since)) };
+  const logPosition = await step.drbd.verifyLogPosition();
+  return { readKib, ...(logPosition !== undefined && { logPosition }) };
+}
+
+function both(one: SkippedRanges | undefined, other: SkippedRanges | undefined): SkippedRanges | undefined {
+  if (one === 'unknown' || other === 'unknown') return 'unknown';
+  return one && other && [...one, ...other];
+}
+
+/** As a workflow is told of it: few ranges, and nothing of a version that skips nothing. */
+function named(skipped: SkippedRanges | undefined): Pick<VerifyReport, 'skipped'> {
+  if (skipped === undefined) return {};
+  return { skipped: skipped === 'unknown' ? skipped : mergeRanges(skipped) };
 }
 
 /** @throws MirrorNotReady */
-async function requireMirror({ drbd, mirror, names }: MirrorStep): Promise<LocalMirror & { readonly state: MirrorState }> {
+async function requireMirror({ drbd, mirror, role, names }: MirrorStep): Promise<LocalMirror & { readonly state: MirrorState }> {
   const found = (await drbd.observe()).find(({ resource }) => resource === names.resource);
-  if (found?.minor !== undefined && found.state) return { resource: found.resource, minor: found.minor, state: found.state };
+  if (found?.minor !== undefined && found.state) return { resource: found.resource, minor: found.minor, role, state: found.state };
   throw failure('MirrorNotReady', `the mirror of ${mirror.migration.volume} is not in this node's kernel`);
 }
 

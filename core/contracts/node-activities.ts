@@ -55,11 +55,34 @@ export type SyncOutcome =
   | { readonly kind: 'peerLost' | 'bypassed' | 'sourceLost'; readonly message: string };
 
 export interface VerifyReport {
-  /** The pass began at sector 0, ended by itself, and the connection was never seen broken meanwhile. */
+  /** The pass began where it was to, ended by itself, and the connection was never seen broken meanwhile. */
   readonly completed: boolean;
   readonly outOfSyncBytes: number;
   /** Connected, UpToDate/UpToDate when it ended. */
   readonly healthy: boolean;
+  /** By either end. undefined: the source's DRBD is 8.4, which leaves nothing out and does not hear what the target's does. */
+  readonly skipped?: SkippedRanges;
+}
+
+/** Sectors of 512 bytes. */
+export interface SectorRange {
+  readonly startSector: number;
+  readonly sectors: number;
+}
+
+/**
+ * What a verify of DRBD 9 read and did not compare, because it was being written just then. unknown: the kernel's log, which alone tells, does not
+ * reach back far enough.
+ */
+export type SkippedRanges = readonly SectorRange[] | 'unknown';
+
+export interface TargetCounter {
+  /** KiB that DRBD has read from the target's device since attach: a verify adds exactly what it covers. */
+  readonly readKib: number;
+  /** DRBD 9: where the record of what verifies leave out stands, for the request after the verify. */
+  readonly logPosition?: number;
+  /** DRBD 9: by this end, since the position that was asked about. */
+  readonly skipped?: SkippedRanges;
 }
 
 /** Facts for the pure detach test: is everything that was written to the volume in the mirror? */
@@ -93,13 +116,13 @@ export interface NodeActivities {
   /** sync, source. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
   awaitSync(request: { readonly mirror: Mirror }): Promise<SyncOutcome>;
 
-  /** control, target. KiB that DRBD has read from the target's device since attach: a verify over the whole device adds exactly its size. */
-  readTargetCounter(request: { readonly mirror: Mirror }): Promise<{ readonly readKib: number }>;
+  /** control, target. Before a verify and after it. @param request.logPosition what it answered before the verify. */
+  readTargetCounter(request: { readonly mirror: Mirror; readonly logPosition?: number }): Promise<TargetCounter>;
 
-  /** sync, source. One verify from sector 0 to its end; heartbeats SyncProgress. Repairs nothing. */
-  verifyMirror(request: { readonly mirror: Mirror }): Promise<VerifyReport>;
+  /** sync, source. One verify of the whole device, or of these ranges one by one; heartbeats SyncProgress. Repairs nothing. */
+  verifyMirror(request: { readonly mirror: Mirror; readonly ranges?: readonly SectorRange[] }): Promise<VerifyReport>;
 
-  /** control, source, phases Verifying, CuttingOver, before the point of no return. Differences that a verify found are sent again (8.4: disconnect, connect); returns when the resync has started. */
+  /** control, source, phases Verifying, CuttingOver, before the point of no return. Differences that a verify found are sent again; returns when the resync has started. */
   repairMirror(request: { readonly mirror: Mirror }): Promise<void>;
 
   /**

@@ -2,17 +2,26 @@
  * What a verify proves.
  *
  * DRBD ends an aborted verify and a finished one in the same state. Coverage is proven by the target's read counter: nobody else reads there, so a
- * pass over the whole device adds exactly its size (DRBD 8.4). An interrupted pass and its resumption add another number, and so does a pass that
- * was begun twice; a target that was attached anew begins again at 0.
+ * pass adds exactly the size of what it covers. An interrupted pass and its resumption add another number, and so does a pass that was begun twice; a
+ * target that was attached anew begins again at 0.
+ *
+ * DRBD 9, on either side, skips what is being written just then, and has read it all the same. So a block counts as compared where neither end's record
+ * names it. What is named is compared again alone once nobody can write, and a pass over a closed volume needs no record: there is nothing to skip.
  */
-import type { VerifyReport } from '../contracts/node-activities.ts';
+import type { SectorRange, SkippedRanges, VerifyReport } from '../contracts/node-activities.ts';
+import { bytesIn, mergeRanges } from './sector-ranges.ts';
 
 export interface VerifyFacts {
+  /** What the pass was to cover: the whole device, or ranges of it. */
   readonly sizeBytes: number;
   /** KiB that DRBD had read from the target's device before and after the pass. */
   readonly readKibBefore: number;
   readonly readKibAfter: number;
   readonly report: VerifyReport;
+  /** undefined: the target's DRBD is 8.4. */
+  readonly skippedByTarget?: SkippedRanges | undefined;
+  /** The source's device was removed before the pass: nobody could write. */
+  readonly closed: boolean;
 }
 
 export type VerifyVerdict =
@@ -20,14 +29,32 @@ export type VerifyVerdict =
   /** The copy differs: send the differences, then verify all of it again. An out-of-sync of 0 after that alone proves nothing. */
   | { readonly kind: 'differences'; readonly message: string }
   /** The pass says nothing: verify again. */
-  | { readonly kind: 'inconclusive'; readonly message: string };
+  | { readonly kind: 'inconclusive'; readonly message: string }
+  /** Proven but for these ranges, which are still to be compared; undefined: nobody knows what was compared. */
+  | { readonly kind: 'skipped'; readonly ranges: readonly SectorRange[] | undefined; readonly message: string };
 
-export function judgeVerify({ sizeBytes, readKibBefore, readKibAfter, report }: VerifyFacts): VerifyVerdict {
+export function judgeVerify(facts: VerifyFacts): VerifyVerdict {
+  const { sizeBytes, readKibBefore, readKibAfter, report } = facts;
   if (report.outOfSyncBytes > 0) return { kind: 'differences', message: `${report.outOfSyncBytes} bytes differ between source and target` };
   if (!report.completed) return { kind: 'inconclusive', message: 'the verify did not run to its end on one unbroken connection' };
   if (!report.healthy)
     return { kind: 'inconclusive', message: 'after the verify the mirror was not connected and up to date on both ends' };
   const readBytes = (readKibAfter - readKibBefore) * 1024;
   if (readBytes !== sizeBytes) return { kind: 'inconclusive', message: `the verify read ${readBytes} of ${sizeBytes} bytes on the target` };
-  return { kind: 'proven' };
+  return judgeSkipped(facts);
+}
+
+/** A source with DRBD 9 tells of both ends, one with 8.4 of none: there the target's record is all there is. */
+function judgeSkipped({ report, skippedByTarget, closed }: VerifyFacts): VerifyVerdict {
+  const decisive = report.skipped ?? skippedByTarget ?? [];
+  if (decisive === 'unknown' && !closed) return { kind: 'skipped', ranges: undefined, message: 'what the verify skipped is not known' };
+  const ranges = mergeRanges([report.skipped, skippedByTarget].filter(isKnown).flat());
+  if (ranges.length === 0) return { kind: 'proven' };
+  const message = `${bytesIn(ranges)} bytes were being written and not compared`;
+  // 8.4 could not tell what was skipped in a second pass over the ranges.
+  return { kind: 'skipped', ranges: isKnown(report.skipped) ? ranges : undefined, message };
+}
+
+function isKnown(skipped: SkippedRanges | undefined): skipped is readonly SectorRange[] {
+  return skipped !== undefined && skipped !== 'unknown';
 }

@@ -1,6 +1,7 @@
 /**
- * `drbdsetup events2 --now --statistics`: all resources at one instant, one line for each object, each line `exists KIND key:value …`. Of 8.4 it is
- * asked for what /proc/drbd does not say: which resource a minor belongs to. Sources: drbdsetup-8.4(8), recorded output.
+ * `drbdsetup events2 --now`: all resources at one instant, one line for each object, each line `exists KIND key:value …`. Asked for what nothing else
+ * says: of 8.4, which resource a minor belongs to; of 9, by which addresses a peer is reached. Sources: drbdsetup-8.4(8), drbdsetup-9.0(8), recorded
+ * output.
  */
 
 export interface ResourceMinor {
@@ -9,11 +10,23 @@ export interface ResourceMinor {
   readonly minor?: number;
 }
 
-/** Resources with their first device; ours have one. @throws where the closing `exists -` is missing: the answer was cut off. */
+/** A connection of DRBD 9, whatever its state. */
+export interface ResourcePeer {
+  readonly resource: string;
+  readonly nodeId: number;
+  /** None where it was not told yet by which addresses to connect. */
+  readonly paths: readonly PeerPath[];
+}
+
+/** Both as drbdsetup has them in its arguments: `ipv4:10.77.0.1:7001`. */
+export interface PeerPath {
+  readonly local: string;
+  readonly peer: string;
+}
+
+/** Resources with their first device; ours have one. @throws where the answer was cut off. */
 export function parseEvents2(text: string): ResourceMinor[] {
-  const lines = text.split('\n').filter((line) => line.trim() !== '');
-  if (lines.at(-1)?.trim() !== 'exists -') throw new Error(`events2 was cut off: ${lines.at(-1) ?? 'no output'}`);
-  const objects = lines.slice(0, -1).map(parseLine);
+  const objects = parseObjects(text);
   const minors = new Map(
     objects.filter(({ kind }) => kind === 'device').map(({ fields }) => [fields.get('name'), Number(fields.get('minor'))]),
   );
@@ -23,6 +36,28 @@ export function parseEvents2(text: string): ResourceMinor[] {
       const minor = minors.get(fields.get('name'));
       return { resource: fields.get('name') ?? '', ...(minor !== undefined && { minor }) };
     });
+}
+
+/** @throws where the answer was cut off. */
+export function parsePeers(text: string): ResourcePeer[] {
+  const objects = parseObjects(text);
+  const key = (fields: ReadonlyMap<string, string>) => `${fields.get('name')} ${fields.get('peer-node-id')}`;
+  return objects
+    .filter(({ kind }) => kind === 'connection')
+    .map(({ fields }) => ({
+      resource: fields.get('name') ?? '',
+      nodeId: Number(fields.get('peer-node-id')),
+      paths: objects
+        .filter((other) => other.kind === 'path' && key(other.fields) === key(fields))
+        .map((path) => ({ local: path.fields.get('local') ?? '', peer: path.fields.get('peer') ?? '' })),
+    }));
+}
+
+/** @throws where the closing `exists -` is missing. */
+function parseObjects(text: string): ReturnType<typeof parseLine>[] {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  if (lines.at(-1)?.trim() !== 'exists -') throw new Error(`events2 was cut off: ${lines.at(-1) ?? 'no output'}`);
+  return lines.slice(0, -1).map(parseLine);
 }
 
 function parseLine(line: string): { kind: string; fields: ReadonlyMap<string, string> } {

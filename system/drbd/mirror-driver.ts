@@ -2,14 +2,16 @@
  * What a mirror needs of DRBD, whichever version the node's kernel has: each version speaks to other objects (minors and addresses, or resources
  * and node ids) and gives other proofs, and hides it behind this interface. The module of each node decides: `openMirrorDriver`.
  *
- * The methods act and do not look: what stands already is for the caller to see by `observe`, in the order that cannot overwrite the source:
- * attach, promote, pauseSync, and only then connect.
+ * What stands already is for the caller to see by `observe`, and to act on in the order that cannot overwrite the source: attach, promote, and only
+ * then connect, paused.
  */
+import type { MirrorRole, SectorRange, SkippedRanges } from '../../core/contracts/node-activities.ts';
 
 /** A mirror's end on this node. */
 export interface LocalMirror {
   readonly resource: string;
   readonly minor: number;
+  readonly role: MirrorRole;
 }
 
 /** Both ends: all that any command needs to name what it is about. */
@@ -29,13 +31,12 @@ export interface MirrorState {
   readonly role: string;
   /** `Diskless`, `Inconsistent`, `UpToDate`, … */
   readonly disk: string;
-  /** `StandAlone` (also before the first connect), `WFConnection`, `Connected`, … */
+  /** `StandAlone` (also before the first connect), `Connected`, and what either version calls the way there: `WFConnection`, `Connecting`, … */
   readonly connection: string;
   /** `Off` without a connection, `Established`, `PausedSyncS`, `SyncSource`, `VerifyS`, … */
   readonly replication: string;
   readonly peerDisk: string;
   readonly outOfSyncKib: number;
-  readonly syncPausedHere: boolean;
   /** Read from the backing device since attach. */
   readonly readKib: number;
   /** While a sync or a verify runs. */
@@ -54,7 +55,7 @@ export interface MirrorDriver {
   observe(): Promise<readonly ObservedResource[]>;
   /** Every minor in the kernel. */
   listMinors(): Promise<readonly number[]>;
-  /** One minor, whosever it is, at no cost worth speaking of: for waits. undefined: there is no such minor. */
+  /** One minor, whosever it is, for waits: no program is started on 8.4, one on 9. undefined: there is no such minor. */
   observeMinor(minor: number): Promise<MirrorState | undefined>;
   /** Writes new, empty metadata: everything is out of sync. */
   writeMetadata(minor: number, metadataDevice: string): Promise<void>;
@@ -65,15 +66,24 @@ export interface MirrorDriver {
   attach(mirror: LocalMirror, devices: { readonly data: string; readonly metadata: string }): Promise<void>;
   /** Primary also with a disk that is not known to be good: on the source, whose bits are the truth. */
   promoteByForce(mirror: LocalMirror): Promise<void>;
-  /** A sync that is paused, or not, already is fine. */
-  pauseSync(mirror: LocalMirror): Promise<void>;
+  /**
+   * Listens and calls, where it is StandAlone. The peer is let in by the shared secret; 9 also asks for its address.
+   * @param options.paused the sync that follows is to wait for `resumeSync`.
+   */
+  connect(pair: MirrorPair, sharedSecret: string, options: { readonly paused: boolean }): Promise<void>;
+  /** A sync that is not paused is fine. */
   resumeSync(mirror: LocalMirror): Promise<void>;
-  /** Listens and calls. The peer is let in by the shared secret alone. */
-  connect(pair: MirrorPair, sharedSecret: string): Promise<void>;
   /** Also with a dead peer, whose silence would hold writes; a connection that is gone already is fine. */
   disconnect(pair: MirrorPair): Promise<void>;
-  /** From the first sector on; returns when it has begun. */
-  startVerify(mirror: LocalMirror): Promise<void>;
+  /** Of the whole device, or of this range; returns when it has begun. */
+  startVerify(mirror: LocalMirror, range?: SectorRange): Promise<void>;
+  /** Where the record of what verifies skip stands. undefined: this version skips nothing. */
+  verifyLogPosition(): Promise<number | undefined>;
+  /**
+   * What verifies that have ended skipped since that position; without one, what the last verify that this end has begun skipped on either. undefined:
+   * this version skips nothing itself, and does not hear what the other end skips.
+   */
+  skippedByVerify(mirror: LocalMirror, since?: number): Promise<SkippedRanges | undefined>;
   /** Sends the blocks a verify found different again; returns when the resync was asked for. */
   repair(pair: MirrorPair, sharedSecret: string): Promise<void>;
   /** Takes the resource away with all it has, Primary or not. @throws CommandError while anything has the device open. */

@@ -1,6 +1,6 @@
 /**
  * /proc/drbd of DRBD 8.4: the version, and each device's states, counters and position in a sync or a verify. Reading it starts no program, so a
- * wait may look as often as it likes. Source of the format: drbd_proc.c of kernel 6.1. (DRBD 9 keeps the version lines and lists no devices.)
+ * wait may look as often as it likes. Source of the format: drbd_proc.c of kernel 6.1. DRBD 9 keeps the version line and lists no devices.
  */
 
 export interface ProcDrbd {
@@ -16,8 +16,6 @@ export interface ProcDrbdDevice {
   readonly role: string;
   readonly disk: string;
   readonly peerDisk: string;
-  /** Six characters, dashes where nothing is special; a `u` in the fourth place: the resync is paused by this side. */
-  readonly flags: string;
   /** Read from the backing device since attach. */
   readonly readKib: number;
   readonly outOfSyncKib: number;
@@ -33,8 +31,8 @@ export interface SyncPosition {
 }
 
 const DEVICE_LINE = /^\s*(\d+): cs:(\S+)(.*)$/;
-/** A StandAlone device prints no protocol letter before its flags, an unconfigured one nothing at all. */
-const STATES = /^ ro:(\S+)\/\S+ ds:(\S+)\/(\S+) .*([rs][-a-z]{5})\s*$/;
+/** An unconfigured device prints none of it. */
+const STATES = /^ ro:(\S+)\/\S+ ds:(\S+)\/(\S+) /;
 
 /** @throws where there is no version line. */
 export function parseProcDrbd(text: string): ProcDrbd {
@@ -56,7 +54,7 @@ function paragraphsOf(text: string): string[][] {
 
 function parseDevice(lines: readonly string[]): ProcDrbdDevice {
   const [, minor, connectionState, rest] = DEVICE_LINE.exec(lines[0]!)!;
-  const [, role, disk, peerDisk, flags] = STATES.exec(rest!) ?? [];
+  const [, role, disk, peerDisk] = STATES.exec(rest!) ?? [];
   const details = lines.slice(1).join('\n');
   const counter = (name: string) => Number(new RegExp(` ${name}:(\\d+)`).exec(details)?.[1] ?? 0);
   const position = parsePosition(details);
@@ -66,7 +64,6 @@ function parseDevice(lines: readonly string[]): ProcDrbdDevice {
     role: role ?? 'Unknown',
     disk: disk ?? 'Diskless',
     peerDisk: peerDisk ?? 'DUnknown',
-    flags: flags ?? '',
     readKib: counter('dr'),
     outOfSyncKib: counter('oos'),
     ...(position && { position }),

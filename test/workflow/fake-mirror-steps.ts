@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import type { DetachFacts, NodeActivities } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
+import { bytesIn } from '../../core/domain/sector-ranges.ts';
 import { diskOf, fail, type Permission } from './fake-node.ts';
 import type { Node, World } from './world.ts';
 
@@ -80,12 +81,14 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
       return { readKib: state.readKib };
     },
 
-    async verifyMirror({ mirror }) {
+    async verifyMirror({ mirror, ranges }) {
       const peer = world.peerOf(mirror.migration.volume, node.name);
       if (!peer?.mirror.attached || !node.mirrors.get(mirror.migration.volume)?.attached) throw fail('MirrorNotReady', 'not connected');
-      peer.mirror.readKib += mirror.sizeBytes / 1024;
+      node.compared.push(ranges ?? 'everything');
+      peer.mirror.readKib += (ranges ? bytesIn(ranges) : mirror.sizeBytes) / 1024;
+      const skipped = node.skips.shift();
       const outOfSyncBytes = peer.disk.content === diskOf(node, mirror).content ? 0 : 4096;
-      return { completed: true, outOfSyncBytes, healthy: true };
+      return { completed: true, outOfSyncBytes, healthy: true, ...(skipped && { skipped }) };
     },
 
     async repairMirror({ mirror }) {

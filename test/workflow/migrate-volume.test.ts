@@ -1,4 +1,5 @@
 import { describe, expect } from 'vitest';
+import type { SkippedRanges } from '../../core/contracts/node-activities.ts';
 import { eventually, type Harness } from './harness.ts';
 import { workflowTest } from './workflow-test.ts';
 import { MiB } from './world.ts';
@@ -194,6 +195,19 @@ describe.concurrent('what happens to a mirror', () => {
     gate.open();
     await migration.result();
     expect(harness.migrateObject().pairing).toBe(1);
+    expectMoved(harness);
+  });
+
+  test.for<[string, SkippedRanges, SkippedRanges | 'everything']>([
+    ['is compared alone', [{ startSector: 8, sectors: 16 }], [{ startSector: 8, sectors: 16 }]],
+    ['and nobody knows is compared with all the rest', 'unknown', 'everything'],
+  ])('what a verify skips beneath a writer %s once the volume is closed', async ([, skipped, again], { harness }) => {
+    const { world, n1 } = harness;
+    world.node(n1).skips.push(skipped);
+    await (await harness.migrate()).result();
+    expect(world.node(n1).compared).toEqual(['everything', again]);
+    const steps = world.journal.filter((step) => /^(verifyMirror|closeSource)/.test(step)).map((step) => step.split(' ')[0]);
+    expect(steps).toEqual(['verifyMirror', 'closeSource', 'verifyMirror']);
     expectMoved(harness);
   });
 

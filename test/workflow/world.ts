@@ -4,6 +4,7 @@
  * It behaves as the contracts of the activities say, and it keeps watch: whatever would lose data in a real cluster is written down as a violation.
  */
 import type { MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
+import type { SectorRange, SkippedRanges } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { Faults } from './faults.ts';
 
@@ -49,6 +50,10 @@ export interface Node {
   readonly mirrors: Map<string, MirrorState>;
   /** Volumes on their way here. */
   readonly reservations: Map<string, string>;
+  /** What the next verifies that begin here skip, one after the other; none of the rest skips anything. */
+  readonly skips: SkippedRanges[];
+  /** What verifies that began here compared: the whole device, or these ranges. */
+  readonly compared: ('everything' | readonly SectorRange[])[];
 }
 
 export interface VolumeObjects {
@@ -108,6 +113,8 @@ export class World {
       volumes: new Map(),
       mirrors: new Map(),
       reservations: new Map(),
+      skips: [],
+      compared: [],
     };
     this.nodes.set(name, node);
     return node;

@@ -1,6 +1,7 @@
 /** What one run of a migration knows. Nothing here is durable: a new run reads all of it again. */
 import type { MigrationRecord, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
 import type { MigrateVolumeInput, MigrationRef, Mirror, MirrorEnd, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { SectorRange } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { type Failure, MigrationFailure } from '../failure.ts';
@@ -53,6 +54,8 @@ export interface MigrationRun {
   mirrorStands: boolean;
   /** A whole verify of this pairing has found no difference. */
   verified: boolean;
+  /** What it skipped, to be compared once the volume is closed. */
+  uncompared: readonly SectorRange[];
   /** The volume's device was removed: nobody can write to it. */
   closed: boolean;
   /** How often something was begun again since the mirror last got further. */
@@ -85,6 +88,7 @@ export function beginRun(input: MigrateVolumeInput): MigrationRun {
     outages: 0,
     mirrorStands: false,
     verified: false,
+    uncompared: [],
     closed: false,
     setbacks: 0,
     givenUp: {},

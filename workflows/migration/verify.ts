@@ -1,4 +1,6 @@
 /** The proof that the copy is good: a verify over the whole device without a difference. */
+import type { SectorRange } from '../../core/contracts/node-activities.ts';
+import { bytesIn } from '../../core/domain/sector-ranges.ts';
 import { judgeVerify, type VerifyVerdict } from '../../core/domain/verify-proof.ts';
 import { MigrationFailure } from '../failure.ts';
 import { catchUp } from './mirror.ts';
@@ -18,15 +20,18 @@ export const verify: RunStage = async (run) => {
 };
 
 /**
- * Verifies, sends differences, verifies again.
+ * Verifies, sends differences, verifies again. What DRBD skipped because it was being written is left for the closed volume, and compared alone then.
  * @returns where to go on, if the mirror no longer stands as it should, or it is not its turn. @throws MigrationFailure VerifyIncomplete
  */
 export async function prove(run: MigrationRun): Promise<Stage | undefined> {
   for (let futile = 0; ; futile++) {
     if (!mayGoOn(run)) return 'AwaitingDetach';
     const verdict = await verifyOnce(run);
-    if (verdict.kind === 'proven') {
-      run.verified = true;
+    const uncompared = stillToCompare(verdict);
+    Object.assign(run, { verified: uncompared !== undefined, uncompared: uncompared ?? [] });
+    if (verdict.kind === 'proven') return undefined;
+    if (verdict.kind === 'skipped' && !run.closed) {
+      await report(run, run.phase, `${verdict.message}: compares it once the volume is closed`);
       return undefined;
     }
     if (futile >= MAXIMUM_FUTILE_PASSES) {
@@ -39,14 +44,26 @@ export async function prove(run: MigrationRun): Promise<Stage | undefined> {
   }
 }
 
+/** @returns undefined: all of it. */
+function stillToCompare(verdict: VerifyVerdict): readonly SectorRange[] | undefined {
+  if (verdict.kind === 'proven') return [];
+  return verdict.kind === 'skipped' ? verdict.ranges : undefined;
+}
+
+/** The whole device, or what a verify of all the rest has skipped. */
 async function verifyOnce(run: MigrationRun): Promise<VerifyVerdict> {
   const mirror = requireMirror(run);
-  const { source, target, sizeBytes } = mirror;
-  const readCounter = () => control(run, target.node, `read the counter on ${target.node}`, (agent) => agent.readTargetCounter({ mirror }));
-  const { readKib: readKibBefore } = await readCounter();
-  const report = await sync(run, source.node, `verify ${source.node} against ${target.node}`, (agent) => agent.verifyMirror({ mirror }));
-  const { readKib: readKibAfter } = await readCounter();
-  return judgeVerify({ sizeBytes, readKibBefore, readKibAfter, report });
+  const { source, target } = mirror;
+  const { closed } = run;
+  const ranges = run.verified && run.uncompared.length > 0 ? run.uncompared : undefined;
+  const readCounter = (position: { readonly logPosition?: number } = {}) =>
+    control(run, target.node, `read the counter on ${target.node}`, (agent) => agent.readTargetCounter({ mirror, ...position }));
+  const { readKib: readKibBefore, ...position } = await readCounter();
+  const summary = `verify ${source.node} against ${target.node}`;
+  const report = await sync(run, source.node, summary, (agent) => agent.verifyMirror({ mirror, ...(ranges && { ranges }) }));
+  const { readKib: readKibAfter, skipped: skippedByTarget } = await readCounter(position);
+  const sizeBytes = ranges ? bytesIn(ranges) : mirror.sizeBytes;
+  return judgeVerify({ sizeBytes, readKibBefore, readKibAfter, report, skippedByTarget, closed });
 }
 
 function repair(run: MigrationRun): Promise<void> {

@@ -13,9 +13,12 @@ const MiB = 2 ** 20;
 const pair: MirrorPair = {
   resource: 'rehome-p',
   minor: 1,
+  role: 'source',
   local: { address: '10.77.0.1', port: 7001 },
   peer: { address: '10.77.0.2', port: 7002 },
 };
+
+const UNPAUSED = { paused: false };
 
 describe('/proc/drbd', () => {
   test('tells how far a sync is', () => {
@@ -27,7 +30,6 @@ describe('/proc/drbd', () => {
       role: 'Primary',
       disk: 'UpToDate',
       peerDisk: 'Inconsistent',
-      flags: 'r-----',
       readKib: 25728,
       outOfSyncKib: 301952,
       position: { leftKib: 301952, totalKib: 327680, kibPerSecond: 8576 },
@@ -46,11 +48,11 @@ describe('/proc/drbd', () => {
 
   test('lists several devices, among them one without a protocol letter and one that is not configured', () => {
     const { devices } = parseProcDrbd(fixture('proc-drbd-several.txt'));
-    expect([...devices.values()].map(({ minor, connectionState, disk, flags }) => [minor, connectionState, disk, flags])).toEqual([
-      [1, 'PausedSyncS', 'UpToDate', 'r--u--'],
-      [2, 'StandAlone', 'UpToDate', 'r-----'],
-      [3, 'Unconfigured', 'Diskless', ''],
-      [4, 'WFConnection', 'Inconsistent', 'r-----'],
+    expect([...devices.values()].map(({ minor, connectionState, disk }) => [minor, connectionState, disk])).toEqual([
+      [1, 'PausedSyncS', 'UpToDate'],
+      [2, 'StandAlone', 'UpToDate'],
+      [3, 'Unconfigured', 'Diskless'],
+      [4, 'WFConnection', 'Inconsistent'],
     ]);
   });
 
@@ -105,9 +107,13 @@ describe('the driver of 8.4', () => {
     ['makes the resource', (d) => d.createResource(pair), 'drbdsetup new-resource rehome-p'],
     ['makes the minor', (d) => d.createMinor(pair), 'drbdsetup new-minor rehome-p 1 0'],
     ['promotes', (d) => d.promoteByForce(pair), 'drbdsetup primary 1 --force'],
-    ['pauses the sync', (d) => d.pauseSync(pair), 'drbdsetup pause-sync 1'],
     ['resumes the sync', (d) => d.resumeSync(pair), 'drbdsetup resume-sync 1'],
     ['verifies from the first sector', (d) => d.startVerify(pair), 'drbdsetup verify 1 --start=0'],
+    [
+      'verifies a range alone',
+      (d) => d.startVerify(pair, { startSector: 540_136, sectors: 88 }),
+      'drbdsetup verify 1 --start=540136 --stop=540224',
+    ],
     ['disconnects by addresses', (d) => d.disconnect(pair), 'drbdsetup disconnect ipv4:10.77.0.1:7001 ipv4:10.77.0.2:7002 --force=yes'],
     ['takes the resource down', (d) => d.down('rehome-p'), 'drbdsetup down rehome-p'],
   ])('%s', async (_, act, expected) => {
@@ -121,7 +127,7 @@ describe('the driver of 8.4', () => {
 
   test('connects with a secret that both sides must know, and keeps it from errors', async () => {
     const recorded = recordingHost(() => ({ exitCode: 10, stderr: '(102) Local address(port) already in use.' }));
-    await expect(createDrbd84(recorded.host).connect(pair, 'hunter2')).rejects.not.toThrow('hunter2');
+    await expect(createDrbd84(recorded.host).connect(pair, 'hunter2', UNPAUSED)).rejects.not.toThrow('hunter2');
     const command = recorded.commands[0]!;
     expect(command.slice(0, 5)).toEqual(['drbdsetup', 'connect', 'rehome-p', 'ipv4:10.77.0.1:7001', 'ipv4:10.77.0.2:7002']);
     expect(command).toEqual(
@@ -140,7 +146,7 @@ describe('the driver of 8.4', () => {
     const recorded = recordingHost();
     const driver = createDrbd84(recorded.host, settings);
     await driver.attach(pair, { data: '/dev/mapper/p-back', metadata: '/dev/vg/p_md' });
-    await driver.connect(pair, 's');
+    await driver.connect(pair, 's', UNPAUSED);
     const [attach, connect] = recorded.commands;
     expect(attach).toEqual(expect.arrayContaining(['--c-max-rate=102400', '--c-min-rate=0', '--c-fill-target=2048']));
     expect(connect).toEqual(expect.arrayContaining(['--max-buffers=2048', '--sndbuf-size=2097152', '--rcvbuf-size=2097152']));
@@ -158,27 +164,33 @@ describe('the driver of 8.4', () => {
     expect(lines.map((line) => line.split(' ')[1])).toEqual(['disconnect', 'connect']);
   });
 
-  test.each([
-    [
-      'pauses a sync that is paused',
-      (d: ReturnType<typeof createDrbd84>) => d.pauseSync(pair),
-      '20000: Failure: (134) Sync-pause flag is already set',
-    ],
-    [
-      'resumes a sync that is not paused',
-      (d: ReturnType<typeof createDrbd84>) => d.resumeSync(pair),
-      '20000: Failure: (135) Sync-pause flag is already cleared',
-    ],
-  ])('%s without complaint', async (_, act, stderr) => {
-    await commandsOf(act, () => ({ exitCode: 10, stderr }));
+  test('pauses the sync before there is one, also where it is paused already', async () => {
+    const lines = await commandsOf(
+      (driver) => driver.connect(pair, 's', { paused: true }),
+      (line) => (line.includes('pause-sync') ? { exitCode: 10, stderr: '20000: Failure: (134) Sync-pause flag is already set' } : {}),
+    );
+    expect(lines.map((line) => line.split(' ')[1])).toEqual(['pause-sync', 'connect']);
+  });
+
+  test('resumes a sync that is not paused without complaint', async () => {
+    await commandsOf(
+      (driver) => driver.resumeSync(pair),
+      () => ({ exitCode: 10, stderr: '20000: Failure: (135) Sync-pause flag is already cleared' }),
+    );
   });
 
   test('does not swallow another refusal', async () => {
     const refused = commandsOf(
-      (driver) => driver.pauseSync(pair),
+      (driver) => driver.resumeSync(pair),
       () => ({ exitCode: 10, stderr: '(127) Device minor not allocated' }),
     );
     await expect(refused).rejects.toThrow('not allocated');
+  });
+
+  test('skips nothing in a verify, and looks for no record of it', async () => {
+    const { host } = recordingHost();
+    const driver = createDrbd84(host);
+    expect([await driver.verifyLogPosition(), await driver.skippedByVerify(pair)]).toEqual([undefined, undefined]);
   });
 
   const fileOf = (name: string) => ({ '/proc/drbd': fixture(name) });
@@ -191,8 +203,8 @@ describe('the driver of 8.4', () => {
   });
 
   test.each([
-    [1, { connection: 'Connected', replication: 'PausedSyncS', syncPausedHere: true }],
-    [2, { connection: 'StandAlone', replication: 'Off', syncPausedHere: false }],
+    [1, { connection: 'Connected', replication: 'PausedSyncS' }],
+    [2, { connection: 'StandAlone', replication: 'Off' }],
     [3, { connection: 'StandAlone', replication: 'Off', disk: 'Diskless' }],
     [4, { connection: 'WFConnection', replication: 'Off', disk: 'Inconsistent' }],
   ])('observes minor %d without starting a program', async (minor, expected) => {
@@ -231,8 +243,20 @@ describe('opening DRBD', () => {
     expect(commands).toEqual([['modprobe', 'drbd', 'usermode_helper=disabled']]);
   });
 
-  test('refuses a version it has no driver for', async () => {
-    const { host } = recordingHost(undefined, { '/proc/drbd': 'version: 9.3.3 (api:2/proto:118-124)\n', [helper]: 'disabled\n' });
+  test.each([
+    ['9.3.3', 'tcp (9.3.3)', []],
+    ['9.1.0', '', [['modprobe', 'drbd_transport_tcp']]],
+  ])('knows DRBD %s, and loads its transport where it is not', async (version, transports, expected) => {
+    const proc = `version: ${version} (api:2/proto:118-124)\nTransports (api:22): ${transports}\n`;
+    const { host, commands } = recordingHost(undefined, { '/proc/drbd': proc, [helper]: 'disabled\n' });
+    const driver = await openMirrorDriver(host, DEFAULT_SYNC_SETTINGS);
+    expect(commands).toEqual(expected);
+    await driver.promoteByForce(pair);
+    expect(commands.at(-1)).toEqual(['drbdsetup', 'primary', 'rehome-p', '--force']);
+  });
+
+  test.each(['8.3.11', '9.0.32', '10.0.0'])('refuses DRBD %s, which it has no driver for', async (version) => {
+    const { host } = recordingHost(undefined, { '/proc/drbd': `version: ${version} (api:2/proto:118-124)\n`, [helper]: 'disabled\n' });
     await expect(openMirrorDriver(host, DEFAULT_SYNC_SETTINGS)).rejects.toBeInstanceOf(DrbdModuleError);
   });
 });

@@ -1,10 +1,15 @@
 import { CommandError, type CommandResult } from '../../../system/command.ts';
 import type { Host } from '../../../system/host.ts';
+import type { KernelLogRecord } from '../../../system/kernel-log.ts';
 
 export type Answer = Partial<CommandResult>;
 
 /** A node that does nothing but write down what it was asked to run, and answer as told. */
-export function recordingHost(answer: (commandLine: string) => Answer = () => ({}), files: Record<string, string> = {}) {
+export function recordingHost(
+  answer: (commandLine: string) => Answer = () => ({}),
+  files: Record<string, string> = {},
+  kernelLog: readonly KernelLogRecord[] = [],
+) {
   const commands: string[][] = [];
   const secrets: string[] = [];
   const host: Host = {
@@ -23,6 +28,7 @@ export function recordingHost(answer: (commandLine: string) => Answer = () => ({
     },
     deviceNumber: () => Promise.reject(new Error('no devices')),
     hashFile: () => Promise.reject(new Error('nothing to hash')),
+    readKernelLog: async () => kernelLog,
   };
   return { host, commands, secrets, files };
 }

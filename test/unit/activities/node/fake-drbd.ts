@@ -2,6 +2,7 @@
  * DRBD 8.4 as the activities know it, on two nodes: resources, roles, the handshake, a sync that takes one tick. It is strict where the real one
  * silently destroys data: ends that meet without a Primary fail the test.
  */
+import type { FakePeer } from './fake-drbd9.ts';
 import { type FakeNode, refuse } from './fake-node.ts';
 
 export interface FakeResource {
@@ -13,6 +14,8 @@ export interface FakeResource {
   volume?: string;
   metadata?: FakeMetadata;
   endpoint?: { readonly local: string; readonly peer: string; readonly secret: string };
+  /** On a node with DRBD 9. */
+  peer?: FakePeer;
   connection: string;
   readKib: number;
 }
@@ -72,7 +75,7 @@ export function drbdsetup(node: FakeNode, args: readonly string[]): string {
       return '';
     }
     case 'verify':
-      peerOf(node, byMinor(node, first))!.readKib += sizeKib(node, byMinor(node, first));
+      verify(node, byMinor(node, first), args);
       return '';
     case 'down':
       down(node, first);
@@ -118,6 +121,34 @@ export function peerOf(node: FakeNode, { endpoint }: FakeResource): FakeResource
   const candidates = node.network.flatMap(({ resources }) => [...resources.values()]);
   return candidates.find((other) => endpoint && other.endpoint?.local === endpoint.peer && other.endpoint.peer === endpoint.local);
 }
+
+/**
+ * Reads all that it is to compare, and ends at once. What somebody is writing DRBD 9 leaves out, on either side: the end that has begun the verify hears
+ * of it unless it is 8.4, the other one where that skipped it.
+ */
+export function verify(node: FakeNode, resource: FakeResource, args: readonly string[]): void {
+  const peer = peerOf(node, resource)!;
+  const other = node.network.find(({ resources }) => resources.get(peer.name) === peer)!;
+  const [start = 0, stop] = ['--start=', '--stop=']
+    .map((option) => args.find((arg) => arg.startsWith(option))?.slice(option.length))
+    .map(numberIn);
+  peer.readKib += stop === undefined ? sizeKib(node, resource) : (stop - start) / 2;
+  const nines = [node, other].filter(({ drbd }) => drbd === 9);
+  const busy = nines.flatMap((end) => end.busy.splice(0));
+  for (const [end, { minor }] of [
+    [node, resource],
+    [other, peer],
+  ] as const) {
+    if (end.drbd !== 9) continue;
+    const say = (line: string) => end.kernelLog.push(`drbd ${resource.name}/0 drbd${minor} peer: ${line}`);
+    if (end === node) say(`Starting Online Verify from sector ${start}`);
+    for (const range of busy) say(`Skipped verify, too busy: start=${range.startSector}, size=${range.sectors} (sectors)`);
+    const blocks = busy.reduce((sum, { sectors }) => sum + sectors / 8, 0);
+    say(`Online verify done${blocks > 0 ? ` but ${blocks} 4k blocks skipped` : ''} (total 1 sec; paused 0 sec; 65536 K/sec)`);
+  }
+}
+
+const numberIn = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
 
 function attach(node: FakeNode, resource: FakeResource, dataPath: string, metadataPath: string): void {
   const metadata = node.metadata.get(node.volumeOfPath(metadataPath));

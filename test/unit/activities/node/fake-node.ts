@@ -1,8 +1,10 @@
 /** A node in memory behind `Host`: LVM, the device mapper and DRBD as far as the activities use them, and a crash at any command. */
+import type { SectorRange } from '../../../../core/contracts/node-activities.ts';
 import { CommandError, type Run } from '../../../../system/command.ts';
 import { logicalVolumeDeviceName } from '../../../../system/device-mapper/devices.ts';
 import type { Host } from '../../../../system/host.ts';
 import { drbdmeta, drbdsetup, type FakeMetadata, type FakeResource, outOfSyncKib, peerOf, replicationOf } from './fake-drbd.ts';
+import { drbdsetup9 } from './fake-drbd9.ts';
 
 export const POOL = 'LocalStorage_PoolHDD';
 
@@ -47,6 +49,11 @@ export class FakeNode {
   readonly resources = new Map<string, FakeResource>();
   readonly metadata = new Map<string, FakeMetadata>();
   readonly mirrorWrites = new Map<number, number>();
+  /** The version of its module. */
+  drbd: 8 | 9 = 8;
+  readonly kernelLog: string[] = [];
+  /** What somebody is writing when the next verify comes by. */
+  readonly busy: SectorRange[] = [];
   logicalBlockSizeBytes = 512;
   freeBytes = 2 ** 30;
   #created = 0;
@@ -62,7 +69,7 @@ export class FakeNode {
     const run: Run = async (program, args, options) => {
       try {
         const changes =
-          !['lvs', 'vgs', 'flock', 'blockdev'].includes(program) && !['info', 'table', 'events2', 'mknodes'].includes(args[0]!);
+          !['lvs', 'vgs', 'flock', 'blockdev'].includes(program) && !['info', 'table', 'events2', 'status', 'mknodes'].includes(args[0]!);
         const act = (moment: 'all' | 'half') => this.#execute(program, args, moment);
         const stdout = changes ? beforeCommand([program, ...args].join(' '), act) : act('all');
         return { exitCode: 0, stdout, stderr: '' };
@@ -79,6 +86,7 @@ export class FakeNode {
       writeText: async () => undefined,
       deviceNumber: async (path) => `253:${this.devices.get(path.replace('/dev/mapper/', ''))!.minor}`,
       hashFile: async (path) => this.volumes.get(this.volumeOfPath(path))!.content,
+      readKernelLog: async () => this.kernelLog.map((text, sequence) => ({ sequence, text })),
     };
   }
 
@@ -164,8 +172,9 @@ export class FakeNode {
       case 'sh':
         return this.#swap(args[2]!, moment);
       case 'drbdsetup':
-        return drbdsetup(this, args);
+        return (this.drbd === 9 ? drbdsetup9 : drbdsetup)(this, args);
       case 'drbdmeta':
+        if (args[2] !== `v0${this.drbd}`) refuse(20, `no metadata of DRBD ${this.drbd}`);
         return drbdmeta(this, args[3]!, args[5]!);
       default:
         return '';
@@ -293,6 +302,7 @@ export class FakeNode {
   }
 
   #procDrbd(): string {
+    if (this.drbd === 9) return 'version: 9.3.3 (api:2/proto:118-124)\nTransports (api:22): tcp (9.3.3)\n';
     const lines = [...this.resources.values()]
       .filter(({ minor }) => minor !== undefined)
       .map((resource) => {

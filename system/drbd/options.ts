@@ -1,0 +1,45 @@
+/** What drbdsetup takes of both versions alike. */
+import type { SectorRange } from '../../core/contracts/node-activities.ts';
+import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
+import { SECTOR_BYTES } from '../block-device.ts';
+import type { MirrorPair, SocketAddress } from './mirror-driver.ts';
+
+const KIB = 1024;
+/** DRBD's unit of max-buffers, whatever the kernel's pages are. */
+const PAGE_BYTES = 4096;
+
+/** Of the sync's controller: rates in KiB/s, the fill target in sectors; c-plan-ahead, how far it looks ahead, in 0.1 s. */
+export const controllerOptions = ({ maxRateBytesPerSecond, minRateBytesPerSecond, fillTargetBytes }: SyncSettings): string[] => [
+  '--c-plan-ahead=20',
+  `--c-max-rate=${Math.floor(maxRateBytesPerSecond / KIB)}`,
+  `--c-fill-target=${Math.floor(fillTargetBytes / SECTOR_BYTES)}`,
+  `--c-min-rate=${Math.floor(minRateBytesPerSecond / KIB)}`,
+];
+
+/**
+ * Time limits by which a dead peer holds a write for 3 s at most: a lost link is seen after ping-int + ping-timeout (2 s + 1 s), a hung disk after
+ * timeout x ko-count (1 s x 3). timeout and ping-timeout are in 0.1 s. Shorter ones take a peer that is only busy for dead. Buffers for what arrives
+ * are counted in pages.
+ */
+export const netOptions = ({ bufferBytes, socketBufferBytes }: SyncSettings): string[] => [
+  '--protocol=C',
+  `--max-buffers=${Math.floor(bufferBytes / PAGE_BYTES)}`,
+  `--sndbuf-size=${socketBufferBytes}`,
+  `--rcvbuf-size=${socketBufferBytes}`,
+  '--connect-int=1',
+  '--ping-int=2',
+  '--ping-timeout=10',
+  '--timeout=10',
+  '--ko-count=3',
+  '--verify-alg=crc32c',
+  '--cram-hmac-alg=sha256',
+];
+
+/** In sectors. A verify without a beginning would go on where an earlier one was broken off. */
+export function verifyBounds(range: SectorRange | undefined): string[] {
+  return range ? [`--start=${range.startSector}`, `--stop=${range.startSector + range.sectors}`] : ['--start=0'];
+}
+
+/** Of this end and of the other one. */
+export const addressesOf = ({ local, peer }: MirrorPair): [string, string] => [format(local), format(peer)];
+const format = ({ address, port }: SocketAddress): string => `ipv4:${address}:${port}`;
