@@ -9,11 +9,11 @@ import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
-import { createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
-import { type LogicalVolume, listLogicalVolumes } from '../../system/lvm/report.ts';
+import { listPhysicalVolumes } from '../../system/lvm/report.ts';
 import { listListeningPorts } from '../../system/network.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
+import { createMetadata, listAllTags, removeMetadata } from './metadata-volume.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
 import { parseMetadataTags, tag } from './mirror-tags.ts';
 import { MAKES_MIRROR, requirePermission } from './permission.ts';
@@ -35,7 +35,7 @@ export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: M
 /** @throws StaleActivity, PointOfNoReturnPassed, LogicalVolumeConflict */
 async function clearEarlierPairing(step: MirrorStep, found: NodeVolume): Promise<void> {
   requireBeforeCutOver(found);
-  const { mirror, host } = step;
+  const { mirror } = step;
   const { metadata } = found;
   if (metadata && metadata.tags.migrationUid !== mirror.migration.uid) {
     throw failure('LogicalVolumeConflict', `migration ${metadata.tags.migrationUid} still has a mirror of ${mirror.migration.volume} here`);
@@ -44,20 +44,14 @@ async function clearEarlierPairing(step: MirrorStep, found: NodeVolume): Promise
     throw failure('StaleActivity', `pairing ${metadata.tags.pairing} has begun, this is ${mirror.pairing}`);
   }
   await takeMirrorDown(step, found);
-  if (metadata) {
-    await removeLogicalVolume(host, {
-      volumeGroup: mirror.pool,
-      uuid: metadata.volume.uuid,
-      tag: tag(Tag.migration, metadata.tags.migrationUid),
-    });
-  }
+  if (metadata) await removeMetadata(step, metadata);
 }
 
-/** Creates the metadata volume with its tags. @throws NoFreePort, NoFreeMinor, PoolFull */
+/** Creates the metadata volume with its tags. @throws NoFreePort, NoFreeMinor */
 async function allocate(step: MirrorStep, previousPort: number | undefined): Promise<{ port: number; minor: number }> {
-  const { deps, mirror, names } = step;
+  const { deps, mirror } = step;
   return allocateOnNode(deps, step.host, async (host) => {
-    const taken = await endpointsTaken(step, await listLogicalVolumes(host));
+    const taken = await endpointsTaken(step, await listAllTags(host, deps.stateDirectory));
     if (previousPort !== undefined) taken.ports.add(previousPort);
     const port = firstFree(deps.portRange, taken.ports);
     const minor = firstFree(deps.minorRange, taken.minors);
@@ -71,19 +65,14 @@ async function allocate(step: MirrorStep, previousPort: number | undefined): Pro
       tag(Tag.port, port),
       tag(Tag.minor, minor),
     ];
-    const sizeBytes = metadataSizeBytes(mirror.sizeBytes);
-    await createLogicalVolume(host, { volumeGroup: mirror.pool, name: names.metadataVolume, sizeBytes, tags }).catch(asPoolFull);
+    await createMetadata({ ...step, host }, { volumeGroup: mirror.pool, sizeBytes: metadataSizeBytes(mirror.sizeBytes), tags });
     return { port, minor };
   });
 }
 
-export function asPoolFull(error: unknown): never {
-  throw error instanceof VolumeGroupFullError ? failure('PoolFull', error.message, error) : error;
-}
-
 /** By mirrors that are up, by mirrors that a reboot took down and that will come back, and by anybody else. */
-async function endpointsTaken({ host, drbd }: MirrorStep, volumes: readonly LogicalVolume[]) {
-  const allocated = volumes.map(({ tags }) => parseMetadataTags(tags)).filter((tags) => tags !== undefined);
+async function endpointsTaken({ host, drbd }: MirrorStep, allTags: readonly (readonly string[])[]) {
+  const allocated = allTags.map(parseMetadataTags).filter((tags) => tags !== undefined);
   const ports = new Set([...allocated.map(({ port }) => port), ...(await listListeningPorts(host))]);
   const inKernel = await drbd.listMinors();
   return { ports, minors: new Set([...allocated.map(({ minor }) => minor), ...inKernel]) };
@@ -94,8 +83,12 @@ function firstFree({ first, last }: NumberRange, taken: ReadonlySet<number>): nu
   return undefined;
 }
 
-/** Of the volume where it stands, else of the metadata volume beside which it will stand. */
-async function blockSizeOf({ host, names }: MirrorStep, { device, back }: NodeVolume): Promise<number> {
+/** Of the volume where it stands, else of the disks: the largest that it may get on the target, the least that it may have on the source. */
+async function blockSizeOf({ host, mirror, role }: MirrorStep, { device, back }: NodeVolume): Promise<number> {
   const standing = device ?? back;
-  return readLogicalBlockSizeBytes(host, standing ? standing.number : await host.deviceNumber(names.metadataPath));
+  if (standing) return readLogicalBlockSizeBytes(host, standing.number);
+  const disks = (await listPhysicalVolumes(host)).filter(({ volumeGroup, missing }) => volumeGroup === mirror.pool && !missing);
+  if (disks.length === 0) throw failure('VolumeGroupUnknown', `there is no disk of a volume group ${mirror.pool}`);
+  const sizes = await Promise.all(disks.map(async (disk) => readLogicalBlockSizeBytes(host, await host.deviceNumber(disk.device))));
+  return role === 'target' ? Math.max(...sizes) : Math.min(...sizes);
 }

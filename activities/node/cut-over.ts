@@ -12,6 +12,7 @@ import type { NodeDependencies } from './dependencies.ts';
 import { asVolumeInUse } from './detach.ts';
 import { failure } from './failure.ts';
 import { settleDevice } from './insertion.ts';
+import { removeMetadata } from './metadata-volume.ts';
 import { act, cutOverBy, lookAround, type MirrorStep, type NodeVolume } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
 import { requirePermission } from './permission.ts';
@@ -78,10 +79,8 @@ async function dissolveTarget({ host, drbd, mirror }: MirrorStep, { logicalVolum
 }
 
 /** Of this migration only. Last of all: its tags name what there is to take down. */
-export async function removeMetadataVolume({ host, mirror }: MirrorStep, { metadata }: NodeVolume): Promise<void> {
-  const { uid } = mirror.migration;
-  if (metadata?.tags.migrationUid !== uid) return;
-  await removeLogicalVolume(host, { volumeGroup: mirror.pool, uuid: metadata.volume.uuid, tag: tag(Tag.migration, uid) });
+export async function removeMetadataVolume(step: MirrorStep, { metadata }: NodeVolume): Promise<void> {
+  if (metadata?.tags.migrationUid === step.mirror.migration.uid) await removeMetadata(step, metadata);
 }
 
 export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {

@@ -6,11 +6,11 @@ import { judgeDetach, mayClose } from '../../core/domain/detach.ts';
 import { readBlockStatistics } from '../../system/block-device.ts';
 import { DeviceInUseError, removeDevice } from '../../system/device-mapper/change-device.ts';
 import { mirrorDeviceNumber } from '../../system/drbd/mirror-driver.ts';
-import { changeLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { isInSync } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { settleDevice } from './insertion.ts';
+import { changeMetadata } from './metadata-volume.ts';
 import { act, leadsThroughMirror, lookAround, type MirrorStep, type NodeVolume, requireMetadata } from './mirror-step.ts';
 import { tagsOf, volumeAtCloseTag } from './mirror-tags.ts';
 import { requirePermission } from './permission.ts';
@@ -29,10 +29,10 @@ export function closeSource(deps: NodeDependencies, mirror: Mirror): Promise<Det
 
 /** The device's counters go with the device; a repeat of the step after a crash must still be able to answer. */
 async function keepCounters(step: MirrorStep, found: NodeVolume, { volume }: DetachFacts): Promise<void> {
-  const metadataVolume = requireMetadata(step, found).volume;
-  const [outdated, current] = [tagsOf(metadataVolume.tags, Tag.volumeAtClose), volumeAtCloseTag(volume)];
+  const metadata = requireMetadata(step, found);
+  const [outdated, current] = [tagsOf(metadata.allTags, Tag.volumeAtClose), volumeAtCloseTag(volume)];
   if (outdated.length === 1 && outdated[0] === current) return;
-  await changeLogicalVolume(step.host, metadataVolume, { removeTags: outdated, addTags: [current] });
+  await changeMetadata(step, metadata, { removeTags: outdated, addTags: [current] });
 }
 
 /** @throws MirrorNotReady where there is no mirror that was inserted, or the volume lost its device to somebody else. */

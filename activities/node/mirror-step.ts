@@ -10,8 +10,9 @@ import type { Host } from '../../system/host.ts';
 import { type LogicalVolume, listLogicalVolumes } from '../../system/lvm/report.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
+import { findMetadata, type MetadataVolume } from './metadata-volume.ts';
 import { type MirrorNames, mirrorNames } from './mirror-names.ts';
-import { type MetadataTags, parseMetadataTags, tagValue } from './mirror-tags.ts';
+import { type MetadataTags, tagValue } from './mirror-tags.ts';
 import { actOnVolume } from './volume-lock.ts';
 
 export interface MirrorStep {
@@ -35,7 +36,7 @@ export interface KernelState {
 export interface NodeVolume extends KernelState {
   readonly logicalVolume?: LogicalVolume;
   readonly hasSnapshots: boolean;
-  readonly metadata?: { readonly volume: LogicalVolume; readonly tags: MetadataTags };
+  readonly metadata?: MetadataVolume;
 }
 
 /** Runs a step that acts, under the volume's lock. */
@@ -69,23 +70,18 @@ export async function observeKernel({ host, drbd, names }: Pick<MirrorStep, 'hos
 
 /** @throws LogicalVolumeConflict where somebody else's volume has the metadata volume's name. */
 export async function observeNodeVolume(
-  step: Pick<MirrorStep, 'host' | 'drbd' | 'names'>,
+  step: Pick<MirrorStep, 'host' | 'deps' | 'drbd' | 'names'>,
   pool: string,
   volume: string,
 ): Promise<NodeVolume> {
-  const { host, names } = step;
-  const [volumes, kernel] = await Promise.all([listLogicalVolumes(host, pool), observeKernel(step)]);
+  const [volumes, kernel] = await Promise.all([listLogicalVolumes(step.host, pool), observeKernel(step)]);
   const logicalVolume = volumes.find(({ name }) => name === volume);
-  const metadataVolume = volumes.find(({ name }) => name === names.metadataVolume);
-  const tags = metadataVolume && parseMetadataTags(metadataVolume.tags);
-  if (metadataVolume && !tags) {
-    throw failure('LogicalVolumeConflict', `logical volume ${names.metadataVolume} exists without the tags of a metadata volume`);
-  }
+  const metadata = await findMetadata(step, volumes);
   return {
     ...kernel,
     ...(logicalVolume && { logicalVolume }),
     hasSnapshots: volumes.some(({ origin }) => origin === volume),
-    ...(metadataVolume && tags && { metadata: { volume: metadataVolume, tags } }),
+    ...(metadata && { metadata }),
   };
 }
 
@@ -93,7 +89,7 @@ export const lookAround = (step: MirrorStep): Promise<NodeVolume> =>
   observeNodeVolume(step, step.mirror.pool, step.mirror.migration.volume);
 
 /** The metadata volume of this very migration and pairing. @throws MirrorNotReady */
-export function requireMetadata({ mirror, names }: MirrorStep, { metadata }: NodeVolume): NonNullable<NodeVolume['metadata']> {
+export function requireMetadata({ mirror, names }: MirrorStep, { metadata }: NodeVolume): MetadataVolume {
   const { migration, pairing } = mirror;
   if (metadata?.tags.migrationUid === migration.uid && metadata.tags.pairing === pairing) return metadata;
   const found = metadata ? `is of migration ${metadata.tags.migrationUid}, pairing ${metadata.tags.pairing}` : 'does not exist';

@@ -10,10 +10,11 @@ import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, ope
 import { tagValue } from './mirror-tags.ts';
 
 export async function observeVolume(
-  { host, syncSettings }: NodeDependencies,
+  deps: NodeDependencies,
   { volume, pool }: { readonly volume: string; readonly pool: string },
 ): Promise<NodeVolumeFacts> {
-  const step = { host, drbd: await openDriver({ host, syncSettings }), names: mirrorNames(pool, volume) };
+  const { host } = deps;
+  const step = { host, deps, drbd: await openDriver(deps), names: mirrorNames(pool, volume) };
   const [volumeGroups, found, segments] = await Promise.all([
     listVolumeGroups(host),
     observeNodeVolume(step, pool, volume),

@@ -12,11 +12,12 @@ import type { SourceMirror } from '../../core/contracts/node-activities.ts';
 import { createDevice, removeDevice } from '../../system/device-mapper/change-device.ts';
 import { formatTable, type MappedDevice } from '../../system/device-mapper/devices.ts';
 import type { MirrorPair } from '../../system/drbd/mirror-driver.ts';
-import { activateLogicalVolume, changeLogicalVolume } from '../../system/lvm/logical-volume.ts';
+import { activateLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { insertMirror, settleDevice } from './insertion.ts';
+import { changeMetadata } from './metadata-volume.ts';
 import {
   act,
   isAttached,
@@ -99,8 +100,7 @@ function checkTable({ name, table }: MappedDevice): void {
 async function insert(step: MirrorStep, found: NodeVolume, pair: MirrorPair): Promise<SourceMirror['base']> {
   await awaitHandshake(step, pair);
   const base = await insertMirror(step, found.device, pair.minor);
-  const { mirror, names } = step;
-  await changeLogicalVolume(step.host, { volumeGroup: mirror.pool, name: names.metadataVolume }, { addTags: [writeBaseTag(base)] });
+  await changeMetadata(step, requireMetadata(step, found), { addTags: [writeBaseTag(base)] });
   return base;
 }
 

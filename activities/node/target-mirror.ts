@@ -2,8 +2,7 @@
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
 import { readDeviceSectors, readLogicalBlockSizeBytes, SECTOR_BYTES } from '../../system/block-device.ts';
-import { activateLogicalVolume, createLogicalVolume } from '../../system/lvm/logical-volume.ts';
-import { asPoolFull } from './allocate-endpoint.ts';
+import { activateLogicalVolume, createLogicalVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
@@ -38,6 +37,10 @@ async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume): Pr
   }
   requireBeforeCutOver(found);
   if (!found.device) await activateLogicalVolume(host, found.logicalVolume);
+}
+
+function asPoolFull(error: unknown): never {
+  throw error instanceof VolumeGroupFullError ? failure('PoolFull', error.message, error) : error;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Two nodes with an agent each, a migration between them, and agents that can be made to die at any command. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNodeActivities, type NodeDependencies } from '../../../../activities/node/index.ts';
@@ -53,9 +53,11 @@ export class FakeCluster {
       const { command, moment } = this.crashAt ?? {};
       const isCrash = command === this.commands.length;
       this.commands.push(`${node.name}: ${commandLine}`);
-      const stdout = act(isCrash && moment === 'amidst' ? 'half' : 'all');
-      if (isCrash) crash();
-      return stdout;
+      try {
+        return act(isCrash && moment === 'amidst' ? 'half' : 'all');
+      } finally {
+        if (isCrash) crash();
+      }
     });
     return {
       host,
@@ -102,7 +104,13 @@ export class FakeCluster {
   }
 
   snapshot(): unknown {
-    return this.nodes.map((node) => node.snapshot());
+    return this.nodes.map((node) => ({ node: node.snapshot(), metadataFiles: this.metadataFiles(node) }));
+  }
+
+  /** Where the volume group had no room for DRBD's metadata. */
+  metadataFiles(node: FakeNode): string[] {
+    const directory = join(this.stateDirectory, node.name, 'metadata');
+    return existsSync(directory) ? readdirSync(directory) : [];
   }
 
   dispose(): void {

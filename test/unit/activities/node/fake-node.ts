@@ -5,12 +5,24 @@ import { logicalVolumeDeviceName } from '../../../../system/device-mapper/device
 import type { Host } from '../../../../system/host.ts';
 import { drbdmeta, drbdsetup, type FakeMetadata, type FakeResource, outOfSyncKib, peerOf, replicationOf } from './fake-drbd.ts';
 import { drbdsetup9 } from './fake-drbd9.ts';
+import { FakeFiles, nameOfImage } from './fake-files.ts';
+import { row, segment } from './fake-reports.ts';
 
 export const POOL = 'LocalStorage_PoolHDD';
+export const DISK = '/dev/vda';
+
+interface FakeThinPool {
+  readonly sizeBytes: number;
+  readonly dataPercent: number;
+  readonly chunkBytes: number;
+}
 
 interface FakeVolume {
   readonly uuid: string;
   readonly sizeBytes: number;
+  /** Of a thin one: its pool, and how much it has taken of it. */
+  readonly thinPool?: string;
+  dataPercent?: number;
   tags: string[];
   content: string;
   autoactivation: boolean;
@@ -54,6 +66,10 @@ export class FakeNode {
   readonly kernelLog: string[] = [];
   /** What somebody is writing when the next verify comes by. */
   readonly busy: SectorRange[] = [];
+  readonly files = new FakeFiles();
+  readonly thinPools = new Map<string, FakeThinPool>();
+  /** By path in /sys. */
+  readonly written = new Map<string, string>();
   logicalBlockSizeBytes = 512;
   freeBytes = 2 ** 30;
   #created = 0;
@@ -69,7 +85,8 @@ export class FakeNode {
     const run: Run = async (program, args, options) => {
       try {
         const changes =
-          !['lvs', 'vgs', 'flock', 'blockdev'].includes(program) && !['info', 'table', 'events2', 'status', 'mknodes'].includes(args[0]!);
+          !['lvs', 'vgs', 'pvs', 'flock', 'blockdev'].includes(program) &&
+          !['info', 'table', 'events2', 'status', 'mknodes', '--list'].includes(args[0]!);
         const act = (moment: 'all' | 'half') => this.#execute(program, args, moment);
         const stdout = changes ? beforeCommand([program, ...args].join(' '), act) : act('all');
         return { exitCode: 0, stdout, stderr: '' };
@@ -83,15 +100,16 @@ export class FakeNode {
     return {
       run,
       readText: async (path) => this.#read(path),
-      writeText: async () => undefined,
-      deviceNumber: async (path) => `253:${this.devices.get(path.replace('/dev/mapper/', ''))!.minor}`,
+      writeText: async (path, text) => void this.written.set(path, text),
+      deviceNumber: async (path) => (path === DISK ? '254:0' : `253:${this.devices.get(path.replace('/dev/mapper/', ''))!.minor}`),
       hashFile: async (path) => this.volumes.get(this.volumeOfPath(path))!.content,
       readKernelLog: async () => this.kernelLog.map((text, sequence) => ({ sequence, text })),
     };
   }
 
-  addVolume(name: string, sizeBytes: number, content: string): void {
-    this.#create(name, sizeBytes, [], content);
+  /** @param thin of a thin one. */
+  addVolume(name: string, sizeBytes: number, content: string, thin?: { readonly thinPool: string; readonly dataPercent: number }): void {
+    this.#create(name, { sizeBytes, tags: [], content, ...thin });
   }
 
   /** What an application does that has the volume's device: through the mirror, if it is in. */
@@ -120,7 +138,7 @@ export class FakeNode {
       const peer = peerOf(this, resource);
       if (peer?.connection === 'Connected') peer.connection = 'WFConnection';
     }
-    for (const kernelState of [this.resources, this.devices, this.mirrorWrites]) kernelState.clear();
+    for (const kernelState of [this.resources, this.devices, this.mirrorWrites, this.files.loops, this.written]) kernelState.clear();
     for (const [name, { autoactivation }] of this.volumes) {
       this.#created += 1;
       if (autoactivation) this.#activate(name);
@@ -132,10 +150,18 @@ export class FakeNode {
     const volumes = [...this.volumes].map(([name, { tags, content, sizeBytes }]) => ({ name, tags: [...tags].sort(), content, sizeBytes }));
     const devices = [...this.devices].map(([name, { table, suspended, loaded, open }]) => ({ name, table, suspended, loaded, open }));
     const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
-    return { volumes: volumes.sort(byName), devices: devices.sort(byName), resources: [...this.resources.keys()].sort() };
+    const files = [...this.files.images, ...this.files.loops.keys()];
+    return {
+      volumes: volumes.sort(byName),
+      devices: devices.sort(byName),
+      resources: [...this.resources.keys()].sort(),
+      ...(files.length > 0 && { files }),
+    };
   }
 
   volumeOfPath(path: string): string {
+    const image = this.files.loops.get(path);
+    if (image !== undefined) return nameOfImage(image);
     const device = path.replace('/dev/mapper/', '').replace(/_rehome_back$/, '');
     const volume = [...this.volumes.keys()].find((name) => logicalVolumeDeviceName(POOL, name) === device);
     if (volume === undefined) throw new Refusal(1, `${path}: no such file`);
@@ -159,6 +185,15 @@ export class FakeNode {
     switch (program) {
       case 'lvs':
         return JSON.stringify({ report: [args.includes('--segments') ? { seg: this.#segments() } : { lv: this.#lvs() }] });
+      case 'pvs':
+        return JSON.stringify({ report: [{ pv: [{ pv_name: DISK, vg_name: POOL, pv_size: '1', pv_missing: '' }] }] });
+      case 'losetup':
+        return this.files.losetup(args);
+      case 'dd':
+        return this.files.dd(args);
+      case 'rm':
+        this.metadata.delete(nameOfImage(args.at(-1)!));
+        return this.files.rm(args.at(-1)!);
       case 'vgs':
         return JSON.stringify({ report: [{ vg: [{ vg_name: POOL, vg_size: '1', vg_free: '1', vg_extent_size: '1' }] }] });
       case 'lvcreate':
@@ -182,36 +217,48 @@ export class FakeNode {
   }
 
   #lvs() {
-    return [...this.volumes].map(([name, volume]) => {
+    const pools = [...this.thinPools].map(([name, { sizeBytes }]) => row(name, sizeBytes, { lv_attr: 'twi-aotz--', lv_active: 'active' }));
+    const volumes = [...this.volumes].map(([name, { uuid, sizeBytes, tags, thinPool = '' }]) => {
       const device = this.devices.get(logicalVolumeDeviceName(POOL, name));
       const active = { lv_active: device ? 'active' : '', lv_device_open: device?.open ? 'open' : '' };
-      const facts = { lv_uuid: volume.uuid, lv_size: String(volume.sizeBytes), lv_tags: volume.tags.join(','), lv_attr: '-wi-a-----' };
-      return { vg_name: POOL, lv_name: name, ...facts, ...active, pool_lv: '', origin: '' };
+      return row(name, sizeBytes, { lv_uuid: uuid, lv_tags: tags.join(','), pool_lv: thinPool, ...active });
     });
+    return [...volumes, ...pools];
   }
 
   #segments() {
-    return [...this.volumes.keys()].map((name) => ({ vg_name: POOL, lv_name: name, segtype: 'linear', devices: '/dev/vda(0)' }));
+    const pools = [...this.thinPools].map(([name, { dataPercent, chunkBytes }]) => segment(name, 'thin-pool', dataPercent, chunkBytes));
+    const volumes = [...this.volumes].map(([name, { thinPool, dataPercent }]) => segment(name, thinPool ? 'thin' : 'linear', dataPercent));
+    return [...volumes, ...pools];
   }
 
   #lvcreate(args: readonly string[]): string {
-    const [size, name] = [args[args.indexOf('-L') + 1]!, args[args.indexOf('-n') + 1]!];
-    const sizeBytes = Number.parseInt(size, 10);
+    const given = (option: string): string | undefined => valuesOf(args, option)[0];
+    const [name, thinPool] = [given('-n')!, given('--thinpool')];
+    const sizeBytes = Number.parseInt(given('-L') ?? given('-V')!, 10);
     if (this.volumes.has(name)) refuse(5, `Logical Volume "${name}" already exists`);
-    if (sizeBytes > this.freeBytes) refuse(5, `Volume group "${POOL}" has insufficient free space (1 extents): 2 required.`);
-    this.#create(name, sizeBytes, valuesOf(args, '--addtag'), 'zeroes');
+    if (thinPool ? !this.thinPools.has(thinPool) : sizeBytes > this.freeBytes) {
+      refuse(
+        5,
+        thinPool ? `Logical volume ${thinPool} not found` : `Volume group "${POOL}" has insufficient free space (1 extents): 2 required.`,
+      );
+    }
+    const thin = thinPool !== undefined && { thinPool, dataPercent: 0 };
+    this.#create(name, { sizeBytes, tags: valuesOf(args, '--addtag'), content: 'zeroes', ...thin });
     return '';
   }
 
-  #create(name: string, sizeBytes: number, tags: string[], content: string): void {
+  #create(name: string, volume: Omit<FakeVolume, 'uuid' | 'autoactivation'>): void {
     this.#created += 1;
-    this.volumes.set(name, { uuid: `uuid-${this.#created}`, sizeBytes, tags, content, autoactivation: true });
+    this.volumes.set(name, { ...volume, uuid: `uuid-${this.#created}`, autoactivation: true });
     this.#activate(name, 100);
   }
 
   #activate(name: string, writtenSectors = 0): void {
     const device = logicalVolumeDeviceName(POOL, name);
-    const [minor, table] = [this.#created * 10, `0 ${this.volumes.get(name)!.sizeBytes / 512} linear 254:0 ${name.length}`];
+    const { sizeBytes, thinPool } = this.volumes.get(name)!;
+    const minor = this.#created * 10;
+    const table = `0 ${sizeBytes / 512} ${thinPool ? 'thin 253:3 1' : `linear 254:0 ${name.length}`}`;
     if (!this.devices.has(device)) this.devices.set(device, { minor, table, suspended: false, open: 0, writtenSectors });
   }
 
@@ -291,6 +338,7 @@ export class FakeNode {
     const [, major, minor, attribute] = /^\/sys\/dev\/block\/(\d+):(\d+)\/(.*)$/.exec(path) ?? [];
     if (attribute === undefined) return undefined;
     if (attribute === 'queue/logical_block_size') return `${this.logicalBlockSizeBytes}\n`;
+    if (attribute === 'queue/discard_max_bytes') return `${2 ** 34}\n`;
     if (major === '147') {
       const resource = [...this.resources.values()].find((candidate) => candidate.minor === Number(minor));
       if (attribute === 'size') return `${this.volumes.get(resource?.volume ?? '')!.sizeBytes / 512}\n`;

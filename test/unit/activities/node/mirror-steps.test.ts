@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
-import { Crash, type CrashPoint } from './fake-node.ts';
-import { abort, close, copy, cutOver, move, newCluster, typeOf } from './scenario.ts';
+import { Crash } from './fake-node.ts';
+import { abort, close, copy, crashPoints, cutOver, move, newCluster, typeOf } from './scenario.ts';
 
 /** Some hundred moves, each with its own crash. */
 const EVERY_CRASH = { timeout: 60_000 };
@@ -10,13 +10,6 @@ async function commandsOf(scenario: (cluster: FakeCluster) => Promise<void>): Pr
   const cluster = newCluster();
   await scenario(cluster);
   return cluster.commands;
-}
-
-/** After each command, which is before the next; a table swap also halfway. */
-function crashPoints(commands: readonly string[]): CrashPoint[] {
-  return commands.flatMap((line, command) =>
-    (['after', ...(line.includes(' sh -c ') ? (['amidst'] as const) : [])] as const).map((moment) => ({ command, moment })),
-  );
 }
 
 test('a move leaves a plain volume with the same bits on the target, and nothing on the source', async () => {

@@ -3,11 +3,14 @@ import { ApplicationFailure } from '@temporalio/common';
 import { afterEach, expect } from 'vitest';
 import type { Mirror } from '../../../../core/contracts/migration.ts';
 import { FakeCluster, mirror } from './fake-cluster.ts';
+import type { CrashPoint } from './fake-node.ts';
 
 const clusters: FakeCluster[] = [];
-export function newCluster(): FakeCluster {
+/** @param prepare what is different on its nodes. */
+export function newCluster(prepare?: (cluster: FakeCluster) => void): FakeCluster {
   const cluster = new FakeCluster(mirror);
   clusters.push(cluster);
+  prepare?.(cluster);
   return cluster;
 }
 afterEach(() => {
@@ -65,6 +68,13 @@ export async function abort(cluster: FakeCluster, begun: Mirror = mirror): Promi
   cluster.enter('Aborting');
   await cluster.insist(cluster.n1, (agent) => agent.restoreSource({ mirror: begun }));
   await cluster.insist(cluster.n2, (agent) => agent.discardTarget({ mirror: begun }));
+}
+
+/** After each command, which is before the next; a table swap also halfway. */
+export function crashPoints(commands: readonly string[]): CrashPoint[] {
+  return commands.flatMap((line, command) =>
+    (['after', ...(line.includes(' sh -c ') ? (['amidst'] as const) : [])] as const).map((moment) => ({ command, moment })),
+  );
 }
 
 /** The reason a step failed for. */
