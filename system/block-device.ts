@@ -26,7 +26,7 @@ export function parseBlockStatistics(text: string): BlockDeviceStatistics {
   return { writtenSectors, discardedSectors };
 }
 
-export const statisticsPath = (device: DeviceNumber): string => `/sys/dev/block/${device}/stat`;
+export const statisticsPath = (device: DeviceNumber): string => attributePath(device, 'stat');
 
 export async function readBlockStatistics(host: Host, device: DeviceNumber): Promise<BlockDeviceStatistics> {
   return parseBlockStatistics(await readAttribute(host, device, 'stat'));
@@ -41,8 +41,19 @@ export async function readLogicalBlockSizeBytes(host: Host, device: DeviceNumber
   return Number(await readAttribute(host, device, 'queue/logical_block_size'));
 }
 
+const DISCARD_LIMIT = 'queue/discard_max_bytes';
+
+/** A limit that is lower already stays. Forgotten when the device's table is loaded anew. @returns false where the device takes no discards at all. */
+export async function limitDiscards(host: Host, device: DeviceNumber, bytes: number): Promise<boolean> {
+  if (Number(await readAttribute(host, device, DISCARD_LIMIT)) === 0) return false;
+  await host.writeText(attributePath(device, DISCARD_LIMIT), String(bytes));
+  return true;
+}
+
 async function readAttribute(host: Host, device: DeviceNumber, attribute: string): Promise<string> {
-  const text = await host.readText(`/sys/dev/block/${device}/${attribute}`);
+  const text = await host.readText(attributePath(device, attribute));
   if (text === undefined) throw new Error(`there is no block device ${device}`);
   return text.trim();
 }
+
+const attributePath = (device: DeviceNumber, attribute: string): string => `/sys/dev/block/${device}/${attribute}`;

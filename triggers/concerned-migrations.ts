@@ -1,7 +1,8 @@
 /** Which of the open migrations a change of an object concerns: those that wait for what has changed. */
+import { thinPoolsOf } from '../activities/cluster/candidates.ts';
 import type { ClusterStores, PodView } from '../activities/cluster/stores.ts';
 import { claimNames, claimOf, persistentVolumeOf } from '../activities/cluster/volume-objects.ts';
-import type { LocalStorageNode, LocalVolumeMigrate } from '../core/contracts/objects/index.ts';
+import type { LocalStorageNode, LocalVolumeMigrate, Pool } from '../core/contracts/objects/index.ts';
 import type { Phase } from '../core/contracts/phases.ts';
 import { reservationsOf } from '../system/kube/reservations.ts';
 import type { Node, VolumeAttachment } from '../system/kube/resources.ts';
@@ -77,10 +78,19 @@ function hasMoreRoom(now: LocalStorageNode, before: LocalStorageNode | undefined
   const pools = Object.entries(now.status?.pools ?? {});
   const freed = pools.some(([name, pool]) => {
     const old = before.status?.pools?.[name];
-    return !old || pool.freeCapacityBytes > old.freeCapacityBytes || pool.freeVolumeCount > old.freeVolumeCount;
+    return (
+      !old || pool.freeCapacityBytes > old.freeCapacityBytes || pool.freeVolumeCount > old.freeVolumeCount || hasMoreThinRoom(pool, old)
+    );
   });
   const reserved = reservationsOf(now);
   return freed || [...reservationsOf(before).keys()].some((volume) => !reserved.has(volume));
+}
+
+function hasMoreThinRoom(now: Pool, before: Pool): boolean {
+  return thinPoolsOf(now).some(({ name, size, dataPercent, totalProvisionedSize }) => {
+    const old = thinPoolsOf(before).find((thinPool) => thinPool.name === name);
+    return !old || size > old.size || Number(dataPercent) < Number(old.dataPercent) || totalProvisionedSize < old.totalProvisionedSize;
+  });
 }
 
 /** All that decides whether new volumes and their pods may go to a node. */

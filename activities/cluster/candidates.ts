@@ -1,9 +1,16 @@
 /** What placement is decided by, put together from the objects. */
 import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
-import type { LocalStorageNode, Pool } from '../../core/contracts/objects/index.ts';
-import { type CandidateNode, DEFAULT_TOPOLOGY, type PoolState, type VolumeDemand } from '../../core/domain/placement.ts';
+import type { LocalStorageNode, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
+import {
+  type CandidateNode,
+  DEFAULT_TOPOLOGY,
+  type PoolState,
+  type ThinPoolState,
+  type VolumeDemand,
+} from '../../core/domain/placement.ts';
 import type { PodConstraints } from '../../core/domain/pod-fit.ts';
 import { outstandingReservations } from '../../core/domain/reserved-space.ts';
+import { allocatedAtMost } from '../../core/domain/thin-space.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
 import { reservationsOf } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
@@ -17,12 +24,12 @@ type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
 /** LVM's usual extent: what a volume takes of a pool is whole extents. */
 const EXTENT_BYTES = 4 * 2 ** 20;
 
-/** What the move takes of the target's pool while it lasts: the volume and its metadata volume. */
-export function spaceBytes(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / EXTENT_BYTES) * EXTENT_BYTES + metadataSizeBytes(sizeBytes);
+/** What the move takes of the target's volume group while it lasts: the volume, unless it is thin, and its metadata volume. */
+export function spaceBytes(sizeBytes: number, isThin: boolean): number {
+  return (isThin ? 0 : Math.ceil(sizeBytes / EXTENT_BYTES) * EXTENT_BYTES) + metadataSizeBytes(sizeBytes);
 }
 
-export function demandOf({ stores }: Facts, { ref, sourceNode, pool, sizeBytes, givenUp }: ReserveRequest): VolumeDemand {
+export function demandOf({ stores }: Facts, { ref, sourceNode, pool, sizeBytes, thin, givenUp }: ReserveRequest): VolumeDemand {
   const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
   const { nodes = [], zones = [], regions = [] } = localVolume?.spec.accessibility ?? {};
   const replicas = replicasOf(stores, ref.volume).map(({ spec }) => spec.nodeName);
@@ -32,7 +39,8 @@ export function demandOf({ stores }: Facts, { ref, sourceNode, pool, sizeBytes, 
     sourceNode,
     pool,
     volumeBytes: sizeBytes,
-    spaceBytes: spaceBytes(sizeBytes),
+    spaceBytes: spaceBytes(sizeBytes, thin !== undefined),
+    thin,
     accessibility: { nodes, zones, regions },
     replicaNodes: new Set([sourceNode, ...replicas, ...(localVolume ? replicaNodesOf(stores, localVolume) : [])]),
     pods: claim ? podsOf(stores, claim).map(constraintsOf) : [],
@@ -76,6 +84,23 @@ function poolState(name: string, pool: Pool): PoolState {
     freeVolumeCount: pool.freeVolumeCount,
     volumeLimitBytes: pool.volumeCapacityBytesLimit,
     volumes: new Set([...(pool.volumes ?? []), ...(pool.arriving ?? []).map(({ volume }) => volume)]),
+    thinPools: thinPoolsOf(pool).map(thinPoolState),
+  };
+}
+
+/** All of a pool's, HwameiStor's first. */
+export function thinPoolsOf({ thinPool, otherThinPools = [] }: Pool): readonly ThinPool[] {
+  return thinPool ? [thinPool, ...otherThinPools] : otherThinPools;
+}
+
+function thinPoolState({ name, size, dataPercent, totalProvisionedSize, overProvisionRatio, chunkSize }: ThinPool): ThinPoolState {
+  return {
+    name,
+    totalBytes: size,
+    freeBytes: size - allocatedAtMost(size, Number(dataPercent)),
+    promisedBytes: totalProvisionedSize,
+    promisableBytes: overProvisionRatio === undefined ? undefined : size * Number(overProvisionRatio),
+    chunkBytes: chunkSize,
   };
 }
 

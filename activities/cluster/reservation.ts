@@ -11,7 +11,7 @@
  */
 import type { ClusterActivities, ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
 import type { LocalStorageNode } from '../../core/contracts/objects/index.ts';
-import { type Placement, placeVolume } from '../../core/domain/placement.ts';
+import { type Placement, placeVolume, shareOf } from '../../core/domain/placement.ts';
 import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
 import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
 import { candidateOf, demandOf, storageNodesOf } from './candidates.ts';
@@ -69,7 +69,7 @@ async function planAndReserve(deps: Deps, request: ReserveRequest, nodes: Map<st
       const again = plan(deps, request, nodes);
       return again.kind === 'placed' && again.node === node ? undefined : 'AnotherNode';
     };
-    const reservation = { pool: request.pool, bytes: demandOf(deps, request).spaceBytes, id };
+    const reservation = { pool: request.pool, ...shareOf(demandOf(deps, request), candidateOf(deps, nodes.get(node)!)), id };
     const result = await reserve(deps.kube, { node, volume, reservation, refusal });
     if (result.kind === 'reserved') return reservedOn(nodes.get(node)!);
   }

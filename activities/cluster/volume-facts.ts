@@ -40,13 +40,12 @@ export const observeVolume =
   };
 
 function describeVolume(stores: ClusterStores, localVolume: LocalVolume): NonNullable<VolumeFacts['localVolume']> {
-  const { poolName: pool, requiredCapacityBytes, thin = false, convertible } = localVolume.spec;
+  const { poolName: pool, requiredCapacityBytes, convertible } = localVolume.spec;
   const allocatedCapacityBytes = localVolume.status?.allocatedCapacityBytes;
   return {
     pool,
     requiredCapacityBytes,
     ...(allocatedCapacityBytes !== undefined && { allocatedCapacityBytes }),
-    thin,
     convertible,
     replicaNodes: replicaNodesOf(stores, localVolume),
   };

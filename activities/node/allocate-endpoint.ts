@@ -1,15 +1,16 @@
 /**
  * Where one end of a mirror listens: a port and a minor that nothing else on the node uses, kept in the tags of the mirror's metadata volume.
  *
- * Every pairing has a metadata volume of its own, so that no metadata, port or secret of an earlier one is met again.
+ * Every pairing has a metadata volume of its own, so that no metadata, port or secret of an earlier one is met again. The source's endpoint also says
+ * what kind of volume the target has to make.
  */
 import type { NumberRange } from '../../core/contracts/configuration.ts';
-import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { Mirror, MirrorEndpoint, ThinVolume } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
-import { listPhysicalVolumes } from '../../system/lvm/report.ts';
+import { listPhysicalVolumes, listSegments } from '../../system/lvm/report.ts';
 import { listListeningPorts } from '../../system/network.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
@@ -18,6 +19,7 @@ import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver
 import { parseMetadataTags, tag } from './mirror-tags.ts';
 import { MAKES_MIRROR, requirePermission } from './permission.ts';
 import { takeMirrorDown } from './take-mirror-down.ts';
+import { thinVolumeOf } from './thin-volume.ts';
 import { allocateOnNode } from './volume-lock.ts';
 
 export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<MirrorEndpoint> {
@@ -28,8 +30,15 @@ export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: M
     const stands = standing?.migrationUid === mirror.migration.uid && standing.pairing === mirror.pairing;
     if (!stands) await clearEarlierPairing(step, found);
     const { port, minor } = stands ? standing : await allocate(step, standing?.port);
-    return { port, minor, logicalBlockSizeBytes: await blockSizeOf(step, found) };
+    const logicalBlockSizeBytes = await blockSizeOf(step, found);
+    const thin = role === 'source' ? await describeThin(step, found) : undefined;
+    return { port, minor, logicalBlockSizeBytes, ...(thin && { thin }) };
   });
+}
+
+async function describeThin({ host, mirror }: MirrorStep, { logicalVolume }: NodeVolume): Promise<ThinVolume | undefined> {
+  if (!logicalVolume?.thinPool) return undefined;
+  return thinVolumeOf(logicalVolume, await listSegments(host, mirror.pool));
 }
 
 /** @throws StaleActivity, PointOfNoReturnPassed, LogicalVolumeConflict */

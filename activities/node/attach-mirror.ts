@@ -12,7 +12,12 @@ import { tag, tagsOf } from './mirror-tags.ts';
  * Brings DRBD's device up with its disk; whatever of it stands is left as it is. @param peerPort where the other end listens.
  * @throws MirrorNotReady where DRBD's device is shorter than the data, PoolFull where there is no room for metadata.
  */
-export async function ensureAttached(step: MirrorStep, found: NodeVolume, peerPort: number, dataPath: string): Promise<MirrorPair> {
+export async function ensureAttached(
+  step: MirrorStep,
+  found: NodeVolume,
+  peerPort: number,
+  data: { readonly path: string; readonly thin: boolean },
+): Promise<MirrorPair> {
   const { host, drbd, mirror } = step;
   const { resource } = found;
   const metadata = requireMetadata(step, found);
@@ -27,7 +32,7 @@ export async function ensureAttached(step: MirrorStep, found: NodeVolume, peerPo
     if (tags.ready) await drbd.applyActivityLog(pair.minor, metadataPath);
     if (!resource) await drbd.createResource(pair);
     if (resource?.minor === undefined) await drbd.createMinor(pair);
-    await drbd.attach(pair, { data: dataPath, metadata: metadataPath });
+    await drbd.attach(pair, { data: data.path, metadata: metadataPath, thin: data.thin });
   }
   // Metadata that is too small is no error to DRBD: it cuts the device off.
   const sizeBytes = (await readDeviceSectors(host, mirrorDeviceNumber(pair.minor))) * SECTOR_BYTES;

@@ -8,6 +8,7 @@ import type { NodeDependencies } from './dependencies.ts';
 import { mirrorNames } from './mirror-names.ts';
 import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, openDriver } from './mirror-step.ts';
 import { tagValue } from './mirror-tags.ts';
+import { thinVolumeOf } from './thin-volume.ts';
 
 export async function observeVolume(
   deps: NodeDependencies,
@@ -41,12 +42,15 @@ async function describeLogicalVolume(
   if (!logicalVolume) return undefined;
   const types = segments.filter((segment) => segment.logicalVolume === logicalVolume.name).map(({ type }) => type);
   const readable = device ?? back;
+  const thin = thinVolumeOf(logicalVolume, segments);
   const migrationUid = tagValue(logicalVolume.tags, Tag.migration);
   const cutOverBy = tagValue(logicalVolume.tags, Tag.cutOver);
   return {
     sizeBytes: logicalVolume.sizeBytes,
     segmentTypes: [...new Set(types)],
     hasSnapshots: found.hasSnapshots,
+    ...(logicalVolume.origin !== '' && { origin: logicalVolume.origin }),
+    ...(thin && { thin }),
     active: device !== undefined,
     open: (device?.openCount ?? 0) > 0,
     // An inactive volume has no device to ask; nothing is decided by its block size before it is active.

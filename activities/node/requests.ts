@@ -3,7 +3,7 @@
  * groups, and a uuid where Kubernetes gives one.
  */
 import { z } from 'zod';
-import type { Mirror } from '../../core/contracts/migration.ts';
+import type { Mirror, MirrorEndpoint, ThinVolume } from '../../core/contracts/migration.ts';
 import type { SectorRange } from '../../core/contracts/node-activities.ts';
 import { ipv4Schema, nodeNameSchema, volumeGroupNameSchema, volumeNameSchema } from '../../core/contracts/objects/meta.ts';
 
@@ -32,7 +32,18 @@ const mirrorSchema = z.object({
   pairing: z.int().nonnegative(),
 }) satisfies z.ZodType<Mirror>;
 
-const endpointSchema = z.object({ port: portSchema, minor: minorSchema, logicalBlockSizeBytes: z.int().positive() });
+const thinVolumeSchema = z.object({
+  pool: volumeGroupNameSchema,
+  allocatedBytes: z.int().nonnegative(),
+  chunkBytes: z.int().positive(),
+}) satisfies z.ZodType<ThinVolume>;
+
+const endpointSchema = z.object({
+  port: portSchema,
+  minor: minorSchema,
+  logicalBlockSizeBytes: z.int().positive(),
+  thin: thinVolumeSchema.exactOptional(),
+}) satisfies z.ZodType<MirrorEndpoint>;
 const roleSchema = z.enum(['source', 'target']);
 const sectorRangeSchema = z.object({ startSector: z.int().nonnegative(), sectors: z.int().positive() }) satisfies z.ZodType<SectorRange>;
 

@@ -10,7 +10,7 @@
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import type { SourceMirror } from '../../core/contracts/node-activities.ts';
 import { createDevice, removeDevice } from '../../system/device-mapper/change-device.ts';
-import { formatTable, type MappedDevice } from '../../system/device-mapper/devices.ts';
+import { formatTable, type MappedDevice, type TableLine } from '../../system/device-mapper/devices.ts';
 import type { MirrorPair } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
@@ -42,7 +42,7 @@ export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targe
     const { tags } = requireMetadata(step, found);
     if (tags.writeBase) requireStillInserted(found);
     if (!isAttached(found.resource)) await ensureBackDevice(step, found);
-    const pair = await ensureAttached(step, found, targetEndpoint.port, step.names.backPath);
+    const pair = await ensureAttached(step, found, targetEndpoint.port, { path: step.names.backPath, thin: false });
     if (found.resource?.state?.role !== 'Primary') await step.drbd.promoteByForce(pair);
     await ensureConnecting(step, pair, { paused: !tags.writeBase });
     const base = tags.writeBase ?? (await insert(step, found, pair));
@@ -88,12 +88,16 @@ async function ensureBackDevice({ host, names }: MirrorStep, { device, back }: N
   await createDevice(host, names.backDevice, device.table);
 }
 
-/** Only tables that say where the data lies, and nothing else, mean the same beneath another device. @throws ThinNotSupported, TableNotSupported */
+/**
+ * Only tables that say where the data lies, and nothing else, mean the same beneath another device. That of a thin volume names its pool and its number in
+ * it; one with an origin outside the pool names that too. @throws TableNotSupported
+ */
 function checkTable({ name, table }: MappedDevice): void {
-  const other = table.find(({ target }) => target !== 'linear' && target !== 'striped');
-  if (other?.target === 'thin') throw failure('ThinNotSupported', `${name} is a thin volume`);
+  const isPlain = ({ target, args }: TableLine) =>
+    target === 'linear' || target === 'striped' || (target === 'thin' && args.split(' ').length === 2);
+  const other = table.find((line) => !isPlain(line));
   if (other)
-    throw failure('TableNotSupported', `${name} has a table of type ${other.target}; only linear and striped ones can be mirrored`);
+    throw failure('TableNotSupported', `${name} has a table of type ${other.target} (${other.args}), beneath which no mirror can be put`);
 }
 
 /** Waits for the handshake, swaps the table, and keeps the counters, in this order: a crash before the last is repeated whole, the sync still paused. */

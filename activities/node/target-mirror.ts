@@ -1,8 +1,12 @@
 /** The target's end of a mirror: its logical volume with DRBD on top, waiting for the source to call. */
-import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { Mirror, MirrorEndpoint, ThinVolume } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
-import { readDeviceSectors, readLogicalBlockSizeBytes, SECTOR_BYTES } from '../../system/block-device.ts';
-import { activateLogicalVolume, createLogicalVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
+import { allocatedAtMost, bytesOfCopy } from '../../core/domain/thin-space.ts';
+import { limitDiscards, readDeviceSectors, readLogicalBlockSizeBytes, SECTOR_BYTES } from '../../system/block-device.ts';
+import { DISCARD_LIMIT_BYTES } from '../../system/drbd/mirror-driver.ts';
+import type { Host } from '../../system/host.ts';
+import { activateLogicalVolume, createLogicalVolume, createThinVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
+import { listLogicalVolumes, listSegments } from '../../system/lvm/report.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
@@ -15,21 +19,34 @@ export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourc
     await requirePermission(deps, mirror, { role: 'target', ...MAKES_MIRROR });
     const found = await lookAround(step);
     requireMetadata(step, found);
-    await ensureVolume(step, found);
+    await ensureVolume(step, found, sourceEndpoint);
     const logicalBlockSizeBytes = await checkDevice(step, sourceEndpoint);
-    const pair = await ensureAttached(step, found, sourceEndpoint.port, step.names.devicePath);
+    const thin = isThin(found, sourceEndpoint) && (await prepareThin(step));
+    const pair = await ensureAttached(step, found, sourceEndpoint.port, { path: step.names.devicePath, thin });
     await ensureConnecting(step, pair);
     return { port: pair.local.port, minor: pair.minor, logicalBlockSizeBytes };
   });
 }
 
-/** The target's logical volume, active. @throws LogicalVolumeConflict, PointOfNoReturnPassed, PoolFull */
-async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume): Promise<void> {
+/** As it was made; before that as the source's is. */
+function isThin({ logicalVolume }: NodeVolume, source: MirrorEndpoint): boolean {
+  return logicalVolume ? logicalVolume.thinPool !== '' : source.thin !== undefined;
+}
+
+/** @returns false where the pool ignores discards: then what is copied there takes its whole size. */
+async function prepareThin({ host, names }: MirrorStep): Promise<boolean> {
+  return limitDiscards(host, await host.deviceNumber(names.devicePath), DISCARD_LIMIT_BYTES);
+}
+
+/** The target's logical volume, active. @throws LogicalVolumeConflict, PointOfNoReturnPassed, NoSuchThinPool, PoolFull */
+async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume, { thin }: MirrorEndpoint): Promise<void> {
   const { volume, uid } = mirror.migration;
   const ours = tag(Tag.migration, uid);
   if (!found.logicalVolume) {
     const wanted = { volumeGroup: mirror.pool, name: volume, sizeBytes: mirror.sizeBytes, tags: [ours] };
-    await createLogicalVolume(host, wanted).catch(asPoolFull);
+    if (thin) await requireThinRoom(host, mirror, thin);
+    const created = thin ? createThinVolume(host, { ...wanted, thinPool: thin.pool }) : createLogicalVolume(host, wanted);
+    await created.catch(asPoolFull);
     return;
   }
   if (!found.logicalVolume.tags.includes(ours)) {
@@ -37,6 +54,19 @@ async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume): Pr
   }
   requireBeforeCutOver(found);
   if (!found.device) await activateLogicalVolume(host, found.logicalVolume);
+}
+
+/** Once more, and by LVM itself: the volume may have been written to since room was reserved. @throws NoSuchThinPool, PoolFull */
+async function requireThinRoom(host: Host, { pool, sizeBytes }: Mirror, thin: ThinVolume): Promise<void> {
+  const [segments, volumes] = await Promise.all([listSegments(host, pool), listLogicalVolumes(host, pool)]);
+  const segment = segments.find(({ logicalVolume, type }) => logicalVolume === thin.pool && type === 'thin-pool');
+  const thinPool = volumes.find(({ name }) => name === thin.pool);
+  if (!segment || !thinPool) throw failure('NoSuchThinPool', `volume group ${pool} has no thin pool ${thin.pool}`);
+  const freeBytes = thinPool.sizeBytes - allocatedAtMost(thinPool.sizeBytes, segment.dataPercent ?? 100);
+  const neededBytes = bytesOfCopy(thin, sizeBytes, segment.chunkSizeBytes);
+  if (neededBytes > freeBytes) {
+    throw failure('PoolFull', `thin pool ${pool}/${thin.pool} has ${freeBytes} bytes left, and the volume may take ${neededBytes}`);
+  }
 }
 
 function asPoolFull(error: unknown): never {

@@ -2,7 +2,7 @@
  * What the controller does for a migration: everything that is read from or written to Kubernetes. Reads come from the watchers' stores, never
  * from a poll of the API server; what allows a destructive step is read live by the agent.
  */
-import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd, TurnLimits, TurnRequest } from './migration.ts';
+import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd, ThinVolume, TurnLimits, TurnRequest } from './migration.ts';
 import type { Trigger } from './names.ts';
 import type { Phase } from './phases.ts';
 import type { EventReason, Refusal } from './reasons.ts';
@@ -23,7 +23,6 @@ export interface VolumeFacts {
     readonly requiredCapacityBytes: number;
     /** What was allocated when the volume was made or last expanded; undefined: nobody has said. */
     readonly allocatedCapacityBytes?: number;
-    readonly thin: boolean;
     readonly convertible: boolean;
     readonly replicaNodes: readonly string[];
   };
@@ -90,6 +89,7 @@ export interface ReserveRequest {
   readonly sourceNode: string;
   readonly pool: string;
   readonly sizeBytes: number;
+  readonly thin?: ThinVolume;
   /** Logical block size of the source's device; a larger one on the target is refused by its agent, after which the node stands in `givenUp`. */
   readonly givenUp: Readonly<Record<string, Refusal>>;
 }

@@ -40,6 +40,17 @@ export interface MirrorEndpoint {
   readonly minor: number;
   /** Of the device the logical volume lies on. */
   readonly logicalBlockSizeBytes: number;
+  /** Of the source, whose volume is thin: the target's is made in the thin pool of the same name. */
+  readonly thin?: ThinVolume;
+}
+
+/** How a thin logical volume lies in its thin pool. */
+export interface ThinVolume {
+  readonly pool: string;
+  /** At most what it has taken of the pool; its whole size where LVM cannot tell, as while a mirror is in. */
+  readonly allocatedBytes: number;
+  /** The unit in which the pool gives space. */
+  readonly chunkBytes: number;
 }
 
 /** Sectors (512 bytes) written and discarded so far: fields 7 and 14 of a block device's `stat`. */

@@ -5,7 +5,7 @@
  *
  * Errors are ApplicationFailures whose type is a reason of `reasons.ts`.
  */
-import type { Mirror, MirrorEndpoint, SyncProgress, WriteCounters } from './migration.ts';
+import type { Mirror, MirrorEndpoint, SyncProgress, ThinVolume, WriteCounters } from './migration.ts';
 
 export type MirrorRole = 'source' | 'target';
 
@@ -19,6 +19,9 @@ export interface NodeVolumeFacts {
     /** The kinds of target in LVM's own description, each once: linear, striped, thin, raid1 … */
     readonly segmentTypes: readonly string[];
     readonly hasSnapshots: boolean;
+    /** What LVM calls its origin: what a snapshot was taken of, or what lies beneath a cache. */
+    readonly origin?: string;
+    readonly thin?: ThinVolume;
     /** Active: its device exists. While a mirror is attached, inactive means that closeSource has closed the volume. */
     readonly active: boolean;
     /** Somebody holds the device open (mounted, or open as a block device); the mirror itself does not count. */
@@ -102,12 +105,12 @@ export interface NodeActivities {
   observeVolume(request: { readonly volume: string; readonly pool: string }): Promise<NodeVolumeFacts>;
 
   /**
-   * control, phases Preparing, Syncing, Verifying, CuttingOver. Makes this end's metadata volume (tagged with pairing, port, minor) and says where it listens.
-   * A metadata volume of an earlier pairing of the same migration is replaced. @throws NoFreePort, NoFreeMinor, PoolFull.
+   * control, phases Preparing, Syncing, Verifying, CuttingOver. Makes this end's metadata volume (tagged with pairing, port, minor), where the volume
+   * group is full a file, and says where it listens. What an earlier pairing of the same migration has is replaced. @throws NoFreePort, NoFreeMinor.
    */
   allocateEndpoint(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<MirrorEndpoint>;
 
-  /** control, target, phases Preparing, Syncing, Verifying, CuttingOver. The logical volume, fresh metadata once a pairing, attached and listening. @throws LogicalVolumeConflict, PoolFull, BlockSizeTooLarge. */
+  /** control, target, phases Preparing, Syncing, Verifying, CuttingOver. The logical volume, fresh metadata once a pairing, attached and listening. @throws LogicalVolumeConflict, NoSuchThinPool, PoolFull, BlockSizeTooLarge. */
   ensureTargetMirror(request: { readonly mirror: Mirror; readonly sourceEndpoint: MirrorEndpoint }): Promise<MirrorEndpoint>;
 
   /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */

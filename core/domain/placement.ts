@@ -3,9 +3,11 @@
  *
  * Pure, so that the plan which a waiting migration shows and the plan a reservation is made by are the same function of the same facts.
  */
+import type { ThinVolume } from '../contracts/migration.ts';
 import type { Refusal } from '../contracts/reasons.ts';
 import { keepsPodsAway, type NodeTraits, type PodConstraints, podRefusal } from './pod-fit.ts';
-import type { OutstandingReservation } from './reserved-space.ts';
+import type { OutstandingReservation, ThinShare } from './reserved-space.ts';
+import { bytesOfCopy } from './thin-space.ts';
 
 /** A pool as its node's agent last reported it. */
 export interface PoolState {
@@ -18,6 +20,19 @@ export interface PoolState {
   readonly volumeLimitBytes?: number | undefined;
   /** What lies here, and what stands here of volumes on their way. */
   readonly volumes: ReadonlySet<string>;
+  readonly thinPools: readonly ThinPoolState[];
+}
+
+export interface ThinPoolState {
+  readonly name: string;
+  readonly totalBytes: number;
+  /** Of its data, what no volume has taken; reservations are not subtracted. */
+  readonly freeBytes: number;
+  /** The sizes of its volumes. */
+  readonly promisedBytes: number;
+  /** How much it may promise. undefined: nobody has set a limit. */
+  readonly promisableBytes?: number | undefined;
+  readonly chunkBytes?: number | undefined;
 }
 
 export interface CandidateNode extends NodeTraits {
@@ -44,8 +59,9 @@ export interface VolumeDemand {
   readonly sourceNode: string;
   readonly pool: string;
   readonly volumeBytes: number;
-  /** What the move takes of the target's pool: the volume and its metadata volume, each in whole extents. */
+  /** What the move takes of the target's volume group: the volume and its metadata volume, each in whole extents; of a thin volume the latter alone. */
   readonly spaceBytes: number;
+  readonly thin?: ThinVolume | undefined;
   readonly accessibility: Accessibility;
   /** Nodes that hold a replica of the volume, the source among them. */
   readonly replicaNodes: ReadonlySet<string>;
@@ -83,6 +99,19 @@ export function placeVolume(demand: VolumeDemand, nodes: readonly CandidateNode[
   return best ? { kind: 'placed', node: best.node } : { kind: 'refused', refusals };
 }
 
+/** What the move takes of a node's pool; what it is reserved by. */
+export function shareOf(
+  { volumeBytes, spaceBytes, pool, thin }: VolumeDemand,
+  { pools }: CandidateNode,
+): { readonly bytes: number; readonly thin?: ThinShare } {
+  if (!thin) return { bytes: spaceBytes };
+  const thinPool = pools.find(({ name }) => name === pool)?.thinPools.find(({ name }) => name === thin.pool);
+  return {
+    bytes: spaceBytes,
+    thin: { pool: thin.pool, bytes: bytesOfCopy(thin, volumeBytes, thinPool?.chunkBytes), promisedBytes: volumeBytes },
+  };
+}
+
 /** The used share (0 to 1) of the pool once the volume is there, or the first reason against it. */
 function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refusal {
   const refusal = nodeRefusal(demand, node);
@@ -90,11 +119,28 @@ function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refu
 
   const pool = node.pools.find(({ name }) => name === demand.pool);
   if (!pool) return 'NoSuchPool';
-  if (pool.volumeLimitBytes !== undefined && demand.volumeBytes > pool.volumeLimitBytes) return 'CapacityLimitReached';
   const promised = node.reservations.filter((reservation) => reservation.pool === pool.name && reservation.volume !== demand.volume);
   if (promised.length + 1 > pool.freeVolumeCount) return 'VolumeCountReached';
-  const freeAfterBytes = pool.freeBytes - promised.reduce((sum, { bytes }) => sum + bytes, 0) - demand.spaceBytes;
+  const { bytes, thin } = shareOf(demand, node);
+  if (thin) return thinFullnessAfter(thin, pool, promised);
+  if (pool.volumeLimitBytes !== undefined && demand.volumeBytes > pool.volumeLimitBytes) return 'CapacityLimitReached';
+  const freeAfterBytes = pool.freeBytes - sumOf(promised, 'bytes') - bytes;
   return freeAfterBytes < 0 ? 'PoolFull' : 1 - freeAfterBytes / pool.totalBytes;
+}
+
+/** Of its thin pool. The volume group is not asked for room: without an extent left in it the metadata goes into a file. */
+function thinFullnessAfter(share: ThinShare, { thinPools }: PoolState, promised: readonly OutstandingReservation[]): number | Refusal {
+  const thinPool = thinPools.find(({ name }) => name === share.pool);
+  if (!thinPool) return 'NoSuchThinPool';
+  const others = promised.flatMap(({ thin }) => (thin?.pool === thinPool.name ? [thin] : []));
+  const promisedBytes = thinPool.promisedBytes + sumOf(others, 'promisedBytes') + share.promisedBytes;
+  if (thinPool.promisableBytes !== undefined && promisedBytes > thinPool.promisableBytes) return 'ThinPoolOvercommitted';
+  const freeAfterBytes = thinPool.freeBytes - sumOf(others, 'bytes') - share.bytes;
+  return freeAfterBytes < 0 ? 'PoolFull' : 1 - freeAfterBytes / thinPool.totalBytes;
+}
+
+function sumOf<Key extends string>(shares: readonly Readonly<Record<Key, number>>[], key: Key): number {
+  return shares.reduce((sum, share) => sum + share[key], 0);
 }
 
 function nodeRefusal(demand: VolumeDemand, node: CandidateNode): Refusal | undefined {

@@ -16,8 +16,11 @@ export interface BadInput {
 
 type Objects = Pick<VolumeFacts, 'localVolume' | 'sourceReplica'>;
 
-/** Kinds of device-mapper target that a mirror may be put beneath; thin ones have a reason of their own. */
-const MOVABLE_SEGMENTS = ['linear', 'striped'];
+/**
+ * Kinds of segment whose table says where the data lies and nothing else: beneath another device it means the same. A second table of another kind (RAID,
+ * a mirror of LVM's, a cache) keeps a state of its own for the same disks, and spoils them.
+ */
+const MOVABLE_SEGMENTS = ['linear', 'striped', 'thin'];
 
 /** HwameiStor asks LVM for multiples of this (pkg/local-storage/utils/lvm_utils.go), and LVM rounds up to the volume group's own extents. */
 const HWAMEISTOR_EXTENT_BYTES = 4_194_304;
@@ -29,7 +32,6 @@ export function checkObjects({ localVolume, sourceReplica }: Objects, sourceNode
       'LocalVolumeMissing',
       'a LocalVolumeReplica names this volume, but there is no LocalVolume: restore it or remove the replica',
     );
-  if (localVolume.thin) return bad('ThinNotSupported', 'thin volumes cannot be moved yet');
   if (localVolume.convertible || localVolume.replicaNodes.length > 1) {
     return bad('ReplicatedVolumeNotSupported', `a volume with DRBD replicas (${localVolume.replicaNodes.join(', ')}) cannot be moved yet`);
   }
@@ -81,16 +83,25 @@ function checkSize(foundBytes: number, { localVolume }: Objects, extentSizeBytes
   );
 }
 
-function checkTable({ hasSnapshots, segmentTypes }: NonNullable<NodeVolumeFacts['logicalVolume']>): BadInput | undefined {
+function checkTable({ hasSnapshots, origin, segmentTypes }: NonNullable<NodeVolumeFacts['logicalVolume']>): BadInput | undefined {
   if (hasSnapshots) return bad('SnapshotOnVolume', 'the logical volume has a snapshot: remove it');
-  if (segmentTypes.some((type) => type.startsWith('thin'))) return bad('ThinNotSupported', 'thin volumes cannot be moved yet');
-  const others = segmentTypes.filter((type) => !MOVABLE_SEGMENTS.includes(type));
-  if (others.length > 0)
-    return bad(
-      'TableNotSupported',
-      `the logical volume has segments of type ${others.join(', ')}: only ${MOVABLE_SEGMENTS.join(' and ')} can be moved`,
-    );
-  return undefined;
+  const other = segmentTypes.find((type) => !MOVABLE_SEGMENTS.includes(type));
+  if (other !== undefined) {
+    const movable = `only ${MOVABLE_SEGMENTS.slice(0, -1).join(', ')} and ${MOVABLE_SEGMENTS.at(-1)} ones can be moved`;
+    return bad('TableNotSupported', `the logical volume has segments of type ${other}, ${movable}: ${remedyFor(other)}`);
+  }
+  if (origin === undefined) return undefined;
+  return bad(
+    'TableNotSupported',
+    `the logical volume is a snapshot of ${origin}, which would not come along: copy it to a volume of its own`,
+  );
+}
+
+function remedyFor(segmentType: string): string {
+  if (segmentType.includes('cache')) return 'take the cache off with lvconvert --uncache';
+  if (/^(raid|mirror)/.test(segmentType))
+    return 'leave it one copy with lvconvert --mirrors 0, or make it linear with lvconvert --type linear';
+  return 'make it linear with lvconvert';
 }
 
 const bad = (reason: PermanentError, message: string): BadInput => ({ reason, message });

@@ -13,6 +13,7 @@ import type {
   PoolDisk,
   ThinPool,
 } from '../contracts/objects/index.ts';
+import { allocatedAtLeast } from './thin-space.ts';
 
 export interface StorageFacts {
   readonly volumeGroups: readonly { readonly name: string; readonly sizeBytes: number; readonly freeBytes: number }[];
@@ -40,6 +41,8 @@ export interface LogicalVolumeFacts {
   readonly open: boolean;
   /** Name of the thin pool it lives in; '' for a thick one. */
   readonly thinPool: string;
+  /** How much of its size a thin one has taken of its pool; 0 where LVM cannot tell. */
+  readonly dataPercent: number;
   /** Physical volumes it lies on; none for a thin one. */
   readonly devices: readonly string[];
 }
@@ -51,6 +54,7 @@ export interface ThinPoolFacts {
   readonly metadataSizeBytes: number;
   readonly dataPercent: number;
   readonly metadataPercent: number;
+  readonly chunkSizeBytes: number;
 }
 
 export interface NodeReportOptions {
@@ -99,7 +103,12 @@ function reportPool(
   const logicalVolumes = facts.logicalVolumes.filter(({ volumeGroup }) => volumeGroup === group.name);
   const volumes = logicalVolumes.filter((volume) => !isArriving(volume) && !isMetadataVolume(volume)).map(({ name }) => name);
   const arriving = arrivingVolumes(logicalVolumes);
-  const thinPool = facts.thinPools.find(({ volumeGroup, name }) => volumeGroup === group.name && name === THIN_POOL);
+  const thinPools = facts.thinPools
+    .filter(({ volumeGroup }) => volumeGroup === group.name)
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .map((thinPool) => reportThinPool(thinPool, logicalVolumes, previous, now));
+  const thinPool = thinPools.find(({ name }) => name === THIN_POOL);
+  const otherThinPools = thinPools.filter((candidate) => candidate !== thinPool);
   return {
     name: group.name,
     class: poolClass(group.name),
@@ -115,7 +124,8 @@ function reportPool(
     disks: reportDisks(group.name, facts.physicalVolumes),
     volumes: volumes.toSorted(),
     ...(arriving.length > 0 && { arriving }),
-    ...(thinPool && { thinPool: reportThinPool(thinPool, logicalVolumes, previous, now) }),
+    ...(thinPool && { thinPool }),
+    ...(otherThinPools.length > 0 && { otherThinPools }),
   };
 }
 
@@ -138,14 +148,20 @@ function reportDisks(volumeGroup: string, physicalVolumes: readonly PhysicalVolu
 }
 
 /** The volume a metadata volume serves stands in its tag, the target's and the source's alike; only what comes here was reserved here. */
-function arrivingVolumes(logicalVolumes: readonly LogicalVolumeFacts[]): { volume: string; bytes: number }[] {
+function arrivingVolumes(logicalVolumes: readonly LogicalVolumeFacts[]): NonNullable<Pool['arriving']> {
   const settled = new Set(logicalVolumes.filter((volume) => !isArriving(volume)).map(({ name }) => name));
-  const bytes = new Map<string, number>();
+  const arriving = new Map<string, NonNullable<Pool['arriving']>[number]>();
   for (const logicalVolume of logicalVolumes) {
     const volume = isMetadataVolume(logicalVolume) ? tagValue(logicalVolume, Tag.volume)! : logicalVolume.name;
-    if (!settled.has(volume)) bytes.set(volume, (bytes.get(volume) ?? 0) + logicalVolume.sizeBytes);
+    if (settled.has(volume)) continue;
+    const { sizeBytes, thinPool, dataPercent } = logicalVolume;
+    const { bytes, ...thin } = arriving.get(volume) ?? { volume, bytes: 0 };
+    arriving.set(
+      volume,
+      thinPool === '' ? { ...thin, bytes: bytes + sizeBytes } : { volume, bytes, thinBytes: allocatedAtLeast(sizeBytes, dataPercent) },
+    );
   }
-  return Array.from(bytes, ([volume, sum]) => ({ volume, bytes: sum })).toSorted((a, b) => (a.volume < b.volume ? -1 : 1));
+  return [...arriving.values()].toSorted((a, b) => (a.volume < b.volume ? -1 : 1));
 }
 
 const isMetadataVolume = (volume: LogicalVolumeFacts): boolean => tagValue(volume, Tag.volume) !== undefined;
@@ -159,6 +175,7 @@ function tagValue({ tags }: LogicalVolumeFacts, key: string): string | undefined
   return tags.find((tag) => tag.startsWith(`${key}=`))?.slice(key.length + 1);
 }
 
+/** HwameiStor's own may promise as much as a ThinPoolClaim says; of another nobody has said how much. */
 function reportThinPool(
   pool: ThinPoolFacts,
   logicalVolumes: readonly LogicalVolumeFacts[],
@@ -167,15 +184,15 @@ function reportThinPool(
 ): ThinPool {
   const thinVolumes = logicalVolumes.filter(({ thinPool }) => thinPool === pool.name);
   const provisioned = thinVolumes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const overProvisionRatio = overProvisionRatioOf(previous, pool.volumeGroup);
+  const overProvisionRatio = pool.name === THIN_POOL ? overProvisionRatioOf(previous, pool.volumeGroup) : undefined;
   const usedPercent = {
     data: pool.dataPercent,
     metadata: pool.metadataPercent,
-    'promised space': (provisioned / pool.sizeBytes / Number(overProvisionRatio)) * 100,
+    ...(overProvisionRatio !== undefined && { 'promised space': (provisioned / pool.sizeBytes / Number(overProvisionRatio)) * 100 }),
   };
   const high = Object.entries(usedPercent).flatMap(([what, percent]) => (percent >= THIN_POOL_WARNING_PERCENT ? [what] : []));
   const reason = high.length > 0 ? 'PoolStateWarning' : 'PoolStateNormal';
-  const state = previous?.pools?.[pool.volumeGroup]?.thinPool?.state;
+  const state = thinPoolBefore(previous, pool)?.state;
   const since = state?.reason === reason ? state.lastTransitionTime : undefined;
   return {
     name: pool.name,
@@ -185,7 +202,8 @@ function reportThinPool(
     dataPercent: pool.dataPercent.toFixed(2),
     totalProvisionedSize: provisioned,
     currentProvisionRatio: (provisioned / pool.sizeBytes).toFixed(2),
-    overProvisionRatio,
+    ...(overProvisionRatio !== undefined && { overProvisionRatio }),
+    chunkSize: pool.chunkSizeBytes,
     thinVolumes: thinVolumes.map(({ name }) => name).toSorted(),
     state: {
       type: 'PoolState',
@@ -198,6 +216,11 @@ function reportThinPool(
       lastTransitionTime: since ?? now,
     },
   };
+}
+
+function thinPoolBefore(previous: LocalStorageNodeStatus | undefined, { volumeGroup, name }: ThinPoolFacts): ThinPool | undefined {
+  const { thinPool, otherThinPools = [] } = previous?.pools?.[volumeGroup] ?? {};
+  return thinPool?.name === name ? thinPool : otherThinPools.find((candidate) => candidate.name === name);
 }
 
 /** HwameiStor writes a record for every ThinPoolClaim that made or extended the pool; the latest that names a ratio holds. */

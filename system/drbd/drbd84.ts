@@ -8,7 +8,7 @@ import { DEFAULT_SYNC_SETTINGS, type SyncSettings } from '../../core/contracts/s
 import type { Host } from '../host.ts';
 import { parseEvents2 } from './events2.ts';
 import type { MirrorDriver, MirrorState } from './mirror-driver.ts';
-import { addressesOf, controllerOptions, netOptions, verifyBounds } from './options.ts';
+import { addressesOf, controllerOptions, netOptions, thinOptions, verifyBounds } from './options.ts';
 import { type ProcDrbdDevice, parseProcDrbd } from './proc-drbd.ts';
 import { PAUSE_FLAG_AS_WANTED, UNKNOWN_CONNECTION, unlessRefusedAs } from './refusal.ts';
 
@@ -55,7 +55,8 @@ export function createDrbd84(host: Host, settings: SyncSettings = DEFAULT_SYNC_S
     applyActivityLog: (minor, device) => meta(minor, device, 'apply-al'),
     createResource: ({ resource }) => setup('new-resource', resource),
     createMinor: ({ resource, minor }) => setup('new-minor', resource, String(minor), '0'),
-    attach: ({ minor }, { data, metadata }) => setup('attach', String(minor), data, metadata, 'flexible', ...controllerOptions(settings)),
+    attach: ({ minor }, { data, metadata, thin }) =>
+      setup('attach', String(minor), data, metadata, 'flexible', ...controllerOptions(settings), ...thinOptions(thin)),
     promoteByForce: ({ minor }) => setup('primary', String(minor), '--force'),
     connect: async (pair, sharedSecret, { paused }) => {
       if (paused) await unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('pause-sync', String(pair.minor)));

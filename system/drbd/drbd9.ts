@@ -12,7 +12,7 @@ import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
 import type { Host } from '../host.ts';
 import { type PeerPath, parsePeers } from './events2.ts';
 import type { LocalMirror, MirrorDriver, MirrorPair, MirrorState } from './mirror-driver.ts';
-import { addressesOf, controllerOptions, netOptions, verifyBounds } from './options.ts';
+import { addressesOf, controllerOptions, netOptions, thinOptions, verifyBounds } from './options.ts';
 import { isRefusedAs, PAUSE_FLAG_AS_WANTED, UNKNOWN_CONNECTION, unlessRefusedAs } from './refusal.ts';
 import { parseStatusJson, type StatusDevice, type StatusResource } from './status-json.ts';
 import { logPosition, skippedByVerify } from './verify-log.ts';
@@ -51,7 +51,7 @@ export function createDrbd9(host: Host, settings: SyncSettings): MirrorDriver {
     applyActivityLog: (minor, device) => meta(minor, device, 'apply-al'),
     createResource: ({ resource, role }) => setup('new-resource', resource, NODE_IDS[role], '--auto-promote=no', '--quorum=off'),
     createMinor: ({ resource, minor }) => setup('new-minor', resource, String(minor), VOLUME),
-    attach: ({ minor }, { data, metadata }) => setup('attach', String(minor), data, metadata, 'flexible'),
+    attach: ({ minor }, { data, metadata, thin }) => setup('attach', String(minor), data, metadata, 'flexible', ...thinOptions(thin)),
     promoteByForce: ({ resource }) => setup('primary', resource, '--force'),
     connect: async (pair, sharedSecret, { paused }) => {
       await introducePeer(host, settings, pair, sharedSecret);

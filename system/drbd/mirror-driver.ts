@@ -43,6 +43,17 @@ export interface MirrorState {
   readonly position?: { readonly leftKib: number; readonly totalKib: number; readonly kibPerSecond: number };
 }
 
+/** Paths. */
+export interface MirrorDevices {
+  readonly data: string;
+  readonly metadata: string;
+  /** A sync into the data leaves out what is zeros on the source, so that a thin volume stays thin. Its discards must be limited to {@link DISCARD_LIMIT_BYTES}. */
+  readonly thin?: boolean;
+}
+
+/** dm-thin takes discards of 16 GiB, which DRBD 8.4 counts in 32 bits: to 0, and then copies every zero. */
+export const DISCARD_LIMIT_BYTES = 2 ** 30;
+
 export interface ObservedResource {
   readonly resource: string;
   /** undefined: the resource has no device yet. */
@@ -63,7 +74,7 @@ export interface MirrorDriver {
   applyActivityLog(minor: number, metadataDevice: string): Promise<void>;
   createResource(mirror: LocalMirror): Promise<void>;
   createMinor(mirror: LocalMirror): Promise<void>;
-  attach(mirror: LocalMirror, devices: { readonly data: string; readonly metadata: string }): Promise<void>;
+  attach(mirror: LocalMirror, devices: MirrorDevices): Promise<void>;
   /** Primary also with a disk that is not known to be good: on the source, whose bits are the truth. */
   promoteByForce(mirror: LocalMirror): Promise<void>;
   /**

@@ -35,6 +35,9 @@ export const netOptions = ({ bufferBytes, socketBufferBytes }: SyncSettings): st
   '--cram-hmac-alg=sha256',
 ];
 
+/** Of a disk that is thin. The size is the least chunk of a thin pool: DRBD takes the pool's own where that is larger. */
+export const thinOptions = (thin: boolean | undefined): string[] => (thin ? ['--rs-discard-granularity=65536'] : []);
+
 /** In sectors. A verify without a beginning would go on where an earlier one was broken off. */
 export function verifyBounds(range: SectorRange | undefined): string[] {
   return range ? [`--start=${range.startSector}`, `--stop=${range.startSector + range.sectors}`] : ['--start=0'];

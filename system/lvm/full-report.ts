@@ -10,6 +10,8 @@ import type { Host } from '../host.ts';
 const bytes = z.string().regex(/^\d+$/).transform(Number);
 /** Empty where it is not known: of an inactive volume. */
 const percent = z.string().transform(Number);
+/** Empty, or 0, where there is none. */
+const count = z.string().transform(Number);
 
 const partSchema = z.object({
   vg: z.array(z.object({ vg_name: z.string(), vg_size: bytes, vg_free: bytes })).default([]),
@@ -29,7 +31,7 @@ const partSchema = z.object({
       }),
     )
     .default([]),
-  seg: z.array(z.object({ lv_name: z.string(), segtype: z.string(), devices: z.string() })).default([]),
+  seg: z.array(z.object({ lv_name: z.string(), segtype: z.string(), devices: z.string(), chunk_size: count })).default([]),
 });
 type Part = z.infer<typeof partSchema>;
 
@@ -37,7 +39,7 @@ const FIELDS: Readonly<Record<'vg' | 'pv' | 'lv' | 'seg' | 'pvseg', string>> = {
   vg: 'vg_name,vg_size,vg_free',
   pv: 'pv_name,pv_size,pv_missing',
   lv: 'lv_name,lv_size,lv_tags,lv_active,lv_device_open,pool_lv,lv_metadata_size,data_percent,metadata_percent',
-  seg: 'lv_name,segtype,devices',
+  seg: 'lv_name,segtype,devices,chunk_size',
   // Cannot be left out: kept as short as it can be.
   pvseg: 'pv_name',
 };
@@ -65,8 +67,8 @@ export function parseFullReport(json: string) {
 }
 
 function parsePart({ vg, pv, lv, seg }: Part, volumeGroup: string) {
-  const isThinPool = ({ lv_name }: Part['lv'][number]) =>
-    seg.some((segment) => segment.lv_name === lv_name && segment.segtype === 'thin-pool');
+  const thinPoolSegment = ({ lv_name }: Part['lv'][number]) =>
+    seg.find((segment) => segment.lv_name === lv_name && segment.segtype === 'thin-pool');
   return {
     volumeGroups: vg.map((row) => ({ name: row.vg_name, sizeBytes: row.vg_size, freeBytes: row.vg_free })),
     physicalVolumes: pv.map((row) => ({
@@ -76,7 +78,7 @@ function parsePart({ vg, pv, lv, seg }: Part, volumeGroup: string) {
       missing: row.pv_missing === 'missing',
     })),
     logicalVolumes: lv
-      .filter((row) => !isThinPool(row))
+      .filter((row) => !thinPoolSegment(row))
       .map((row) => ({
         volumeGroup,
         name: row.lv_name,
@@ -86,16 +88,22 @@ function parsePart({ vg, pv, lv, seg }: Part, volumeGroup: string) {
         // "unknown" of an inactive volume.
         open: row.lv_device_open === 'open',
         thinPool: row.pool_lv,
+        dataPercent: row.data_percent,
         devices: seg.filter(({ lv_name }) => lv_name === row.lv_name).flatMap(({ devices }) => devicesOf(devices)),
       })),
-    thinPools: lv.filter(isThinPool).map((row) => ({
-      volumeGroup,
-      name: row.lv_name,
-      sizeBytes: row.lv_size,
-      metadataSizeBytes: Number(row.lv_metadata_size),
-      dataPercent: row.data_percent,
-      metadataPercent: row.metadata_percent,
-    })),
+    thinPools: lv.flatMap((row) => {
+      const segment = thinPoolSegment(row);
+      if (!segment) return [];
+      return {
+        volumeGroup,
+        name: row.lv_name,
+        sizeBytes: row.lv_size,
+        metadataSizeBytes: Number(row.lv_metadata_size),
+        dataPercent: row.data_percent,
+        metadataPercent: row.metadata_percent,
+        chunkSizeBytes: segment.chunk_size,
+      };
+    }),
   };
 }
 

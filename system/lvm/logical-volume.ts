@@ -10,7 +10,12 @@ export interface NewLogicalVolume {
   readonly tags: readonly string[];
 }
 
-/** The volume group has fewer free extents than the volume needs. */
+export interface NewThinVolume extends NewLogicalVolume {
+  /** Of the same volume group. */
+  readonly thinPool: string;
+}
+
+/** The volume group has fewer free extents than the volume needs, or the thin pool takes no more volumes. */
 export class VolumeGroupFullError extends Error {
   override readonly name = 'VolumeGroupFullError';
 }
@@ -30,6 +35,20 @@ export async function createLogicalVolume(host: Host, { volumeGroup, name, sizeB
   } catch (error) {
     if (error instanceof CommandError && error.exitCode === LVM_REFUSED && /insufficient free (space|extents)/i.test(error.stderr)) {
       throw new VolumeGroupFullError(`volume group ${volumeGroup} has no room for ${name} (${sizeBytes} bytes)`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** Creates a thin logical volume with its tags in one step. It reads as zeros. @throws {VolumeGroupFullError} */
+export async function createThinVolume(host: Host, { volumeGroup, thinPool, name, sizeBytes, tags }: NewThinVolume): Promise<void> {
+  const tagArgs = tags.flatMap((tag) => ['--addtag', tag]);
+  try {
+    await host.run('lvcreate', ['-y', '-V', `${sizeBytes}b`, '--thinpool', thinPool, '-n', name, ...tagArgs, volumeGroup]);
+  } catch (error) {
+    // What LVM says where thin_pool_autoextend_threshold is set and passed.
+    if (error instanceof CommandError && error.exitCode === LVM_REFUSED && /new volumes are not allowed/i.test(error.stderr)) {
+      throw new VolumeGroupFullError(`thin pool ${volumeGroup}/${thinPool} takes no more volumes`, { cause: error });
     }
     throw error;
   }

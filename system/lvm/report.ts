@@ -41,18 +41,31 @@ const logicalVolumeRow = z
     tags: row.lv_tags,
     active: row.lv_active === 'active',
     open: row.lv_device_open,
-    /** Name of the thin pool it lives in; '' for a thick one. */
+    /** Name of the thin pool it lives in, or of its cache pool; '' for any other. */
     thinPool: row.pool_lv,
     /** Name of the volume it is a snapshot of; '' where it is none. */
     origin: row.origin,
   }));
 
-const segmentRow = z.object({ vg_name: z.string(), lv_name: z.string(), segtype: z.string(), devices: list }).transform((row) => ({
-  volumeGroup: row.vg_name,
-  logicalVolume: row.lv_name,
-  type: row.segtype,
-  devices: row.devices.map(withoutOffset),
-}));
+const segmentRow = z
+  .object({
+    vg_name: z.string(),
+    lv_name: z.string(),
+    segtype: z.string(),
+    devices: list,
+    chunk_size: z.string(),
+    data_percent: z.string(),
+  })
+  .transform((row) => ({
+    volumeGroup: row.vg_name,
+    logicalVolume: row.lv_name,
+    type: row.segtype,
+    devices: row.devices.map(withoutOffset),
+    /** The unit in which a thin pool gives space; 0 for others. */
+    chunkSizeBytes: Number(row.chunk_size),
+    /** Of its whole volume, what is taken: by a thin one of its pool, of a pool by its volumes. undefined: LVM cannot tell. */
+    dataPercent: row.data_percent === '' ? undefined : Number(row.data_percent),
+  }));
 
 export type VolumeGroup = z.infer<typeof volumeGroupRow>;
 export type PhysicalVolume = z.infer<typeof physicalVolumeRow>;
@@ -80,7 +93,9 @@ export async function listLogicalVolumes(host: Host, volumeGroup?: string): Prom
 }
 
 export async function listSegments(host: Host, volumeGroup?: string): Promise<Segment[]> {
-  return parseSegments(await report(host, 'lvs', 'vg_name,lv_name,segtype,devices', '--segments', ...selectGroup(volumeGroup)));
+  return parseSegments(
+    await report(host, 'lvs', 'vg_name,lv_name,segtype,devices,chunk_size,data_percent', '--segments', ...selectGroup(volumeGroup)),
+  );
 }
 
 async function report(host: Host, program: string, fields: string, ...selection: string[]): Promise<string> {

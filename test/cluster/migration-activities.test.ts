@@ -178,7 +178,6 @@ describe('observing a volume', () => {
         pool: 'LocalStorage_PoolHDD',
         requiredCapacityBytes: 64 * MiB,
         allocatedCapacityBytes: 64 * MiB,
-        thin: false,
         convertible: false,
         replicaNodes: ['n1'],
       },

@@ -61,7 +61,16 @@ function start(change: { storageAddress?: string; intervalSeconds?: number } = {
 }
 
 function facts(volumes: readonly string[] = [], freeBytes = 600 * MiB): StorageFacts {
-  const common = { volumeGroup: POOL, sizeBytes: 64 * MiB, tags: [], active: true, open: false, thinPool: '', devices: ['/dev/sda'] };
+  const common = {
+    volumeGroup: POOL,
+    sizeBytes: 64 * MiB,
+    tags: [],
+    active: true,
+    open: false,
+    thinPool: '',
+    dataPercent: 0,
+    devices: ['/dev/sda'],
+  };
   return {
     volumeGroups: [{ name: POOL, sizeBytes: 1000 * MiB, freeBytes }],
     physicalVolumes: [{ device: '/dev/sda', volumeGroup: POOL, sizeBytes: 1000 * MiB, missing: false }],

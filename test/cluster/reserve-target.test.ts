@@ -97,6 +97,18 @@ describe('reserving a target', () => {
     expect(results.map(targetOf).sort()).toEqual(['n2', 'n2', 'n3', 'n3']);
   });
 
+  test('a thin volume reserves of a thin pool what it has taken, and its metadata of the volume group', async () => {
+    const thin = { pool: 'tp', allocatedBytes: 16 * MiB, chunkBytes: 65_536 };
+    const request = await migration('thin', { thin });
+    expect(targetOf(await world.activities.reserveTarget(request))).toMatchObject({ n2: 'NoSuchThinPool', n3: 'NoSuchThinPool' });
+    const pool = { name: 'tp', size: GiB, metadataSize: 4 * MiB, metadataPercent: '1.00', dataPercent: '10.00', chunkSize: 65_536 };
+    await world.reportPool('n3', { otherThinPools: [{ ...pool, totalProvisionedSize: 0, currentProvisionRatio: '0.00' }] });
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n3');
+    expect(await reservations('n3')).toEqual({
+      thin: { pool: POOL, bytes: 4 * MiB, id: request.ref.uid, thin: { pool: 'tp', bytes: 16 * MiB, promisedBytes: 64 * MiB } },
+    });
+  });
+
   test('a repeat keeps what stands, also where the store has not heard of it', async () => {
     const request = await migration('kept');
     const frozen = structuredClone(world.watchers.stores.localStorageNodes.list());

@@ -158,8 +158,10 @@ async function poolByLvm(): Promise<object> {
 }
 
 async function thinPoolByLvm(): Promise<object> {
-  const fields = 'lv_size,lv_metadata_size,data_percent,metadata_percent';
-  const [[size, metadataSize, dataPercent, metadataPercent]] = (await report('lvs', '-o', fields, `${POOL}/${THIN_POOL}`)) as [string[]];
+  const fields = 'lv_size,lv_metadata_size,data_percent,metadata_percent,chunk_size';
+  const [[size, metadataSize, dataPercent, metadataPercent, chunkSize]] = (await report('lvs', '-o', fields, `${POOL}/${THIN_POOL}`)) as [
+    string[],
+  ];
   const [[provisioned]] = (await report('lvs', '-o', 'lv_size', `${POOL}/thin-one`)) as [[string]];
   // Eight of 64 MiB were written: a report that says 0 % would be of a pool nobody looked into.
   expect(Number(dataPercent)).toBeGreaterThan(10);
@@ -172,6 +174,7 @@ async function thinPoolByLvm(): Promise<object> {
     totalProvisionedSize: Number(provisioned),
     currentProvisionRatio: (Number(provisioned) / Number(size)).toFixed(2),
     overProvisionRatio: '1.0',
+    chunkSize: Number(chunkSize),
     thinVolumes: ['thin-one'],
     state: expect.objectContaining({ type: 'PoolState', status: 'True', reason: 'PoolStateNormal' }),
   };

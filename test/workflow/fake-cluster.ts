@@ -41,7 +41,6 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
           localVolume: {
             pool: objects.pool,
             requiredCapacityBytes: objects.requiredCapacityBytes,
-            thin: false,
             convertible: false,
             replicaNodes: [...objects.replicas.keys()],
           },

@@ -16,6 +16,7 @@ const FAULTS_OF_TARGET = [
   'LogicalVolumeConflict',
   'LogicalVolumeSizeMismatch',
   'DrbdNotSupported',
+  'NoSuchThinPool',
   'PoolFull',
   'NoFreePort',
   'NoFreeMinor',

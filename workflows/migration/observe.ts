@@ -67,7 +67,7 @@ function describeSource(run: MigrationRun, pool: string, { logicalVolume }: Node
     const message = `the logical volume has ${sizeBytes} bytes, it had ${run.sizeBytes} when its mirror was made: abort this migration`;
     throw new MigrationFailure({ reason: 'LogicalVolumeSizeMismatch', message, permanent: true, lookHelps: true });
   }
-  Object.assign(run, { pool, sizeBytes, source });
+  Object.assign(run, { pool, sizeBytes, thin: logicalVolume?.thin, source });
 }
 
 /** The mirror of an earlier run goes on where it still stands, else it begins anew. */

@@ -8,9 +8,9 @@ import { inCluster, nextLook } from './steps.ts';
 import { giveTurnBack, takeTurn } from './turn.ts';
 
 export const reserve: RunStage = async (run) => {
-  const { sourceNode, pool = '', sizeBytes = 0 } = run;
+  const { sourceNode, pool = '', sizeBytes = 0, thin } = run;
   const ref = requireRef(run);
-  const request = { ref, sourceNode, pool, sizeBytes, givenUp: refusalsOfGivenUp(run) };
+  const request = { ref, sourceNode, pool, sizeBytes, ...(thin && { thin }), givenUp: refusalsOfGivenUp(run) };
   const result = await inCluster(run, 'reserve room on a node', (cluster) => cluster.reserveTarget(request));
   if (result.kind === 'reserved') {
     run.target = result.target;

@@ -1,6 +1,6 @@
 /** What one run of a migration knows. Nothing here is durable: a new run reads all of it again. */
 import type { MigrationRecord, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
-import type { MigrateVolumeInput, MigrationRef, Mirror, MirrorEnd, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import type { MigrateVolumeInput, MigrationRef, Mirror, MirrorEnd, MirrorEndpoint, ThinVolume } from '../../core/contracts/migration.ts';
 import type { SectorRange } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
@@ -43,6 +43,7 @@ export interface MigrationRun {
 
   pool?: string;
   sizeBytes?: number;
+  thin?: ThinVolume | undefined;
   source?: MirrorEnd;
   target?: MirrorEnd;
   pairing?: number;

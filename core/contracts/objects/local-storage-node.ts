@@ -25,6 +25,7 @@ export const thinPoolSchema = z.object({
   totalProvisionedSize: bytesSchema,
   currentProvisionRatio: decimalSchema,
   overProvisionRatio: decimalSchema.exactOptional(),
+  chunkSize: bytesSchema.exactOptional().describe("The unit in which it gives space; Rehome's."),
   thinVolumes: z.array(z.string()).exactOptional(),
   state: conditionSchema.exactOptional(),
 });
@@ -58,12 +59,13 @@ export const poolSchema = z.object({
   disks: z.array(poolDiskSchema).exactOptional(),
   volumes: z.array(z.string()).exactOptional().describe('Volumes that lie here. Empty on every pool: nothing is left on the node.'),
   arriving: z
-    .array(z.object({ volume: z.string(), bytes: bytesSchema }))
+    .array(z.object({ volume: z.string(), bytes: bytesSchema, thinBytes: bytesSchema.exactOptional() }))
     .exactOptional()
     .describe(
-      'What stands here already of volumes on their way, metadata included: used bytes of the pool, and part of their reservations.',
+      'What stands here already of volumes on their way, metadata included: used bytes of the pool and, for a thin volume, of its thin pool; part of their reservations.',
     ),
   thinPool: thinPoolSchema.exactOptional(),
+  otherThinPools: z.array(thinPoolSchema).exactOptional().describe("Thin pools that do not bear HwameiStor's name; Rehome's."),
 });
 export type Pool = z.infer<typeof poolSchema>;
 
@@ -95,8 +97,17 @@ export type LocalStorageNodeStatus = NonNullable<LocalStorageNode['status']>;
  */
 export const reservationSchema = z.strictObject({
   pool: volumeGroupNameSchema,
-  /** The volume and its metadata volume. */
+  /** Of the volume group: the volume and its metadata volume; for a thin volume the latter alone. */
   bytes: z.int().positive(),
+  /** Of a thin pool in it. */
+  thin: z
+    .strictObject({
+      pool: volumeGroupNameSchema,
+      bytes: bytesSchema,
+      /** The volume's own size, which the pool may come to owe. */
+      promisedBytes: bytesSchema,
+    })
+    .exactOptional(),
   /** uid of the migration. */
   id: z.string().min(1),
 });

@@ -5,7 +5,7 @@ import { PHASES } from '../../../core/contracts/phases.ts';
 import { chooseEntry, isCutOver } from '../../../core/domain/entry.ts';
 
 const facts: VolumeFacts = {
-  localVolume: { pool: 'hdd', requiredCapacityBytes: 1, thin: false, convertible: false, replicaNodes: ['n1'] },
+  localVolume: { pool: 'hdd', requiredCapacityBytes: 1, convertible: false, replicaNodes: ['n1'] },
   sourceReplica: { name: 'data-abc123' },
   heldBy: [],
   agentAlive: {},

@@ -1,8 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Pool, Reservation } from '../../../core/contracts/objects/index.ts';
-import { type CandidateNode, type PoolState, placeVolume, type VolumeDemand } from '../../../core/domain/placement.ts';
-import { outstandingReservations } from '../../../core/domain/reserved-space.ts';
+import {
+  type CandidateNode,
+  type PoolState,
+  placeVolume,
+  shareOf,
+  type ThinPoolState,
+  type VolumeDemand,
+} from '../../../core/domain/placement.ts';
+import { outstandingReservations, type ThinShare } from '../../../core/domain/reserved-space.ts';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -14,6 +21,7 @@ const pool = (freeGiB: number, change: Partial<PoolState> = {}): PoolState => ({
   freeBytes: freeGiB * GiB,
   freeVolumeCount: 10,
   volumes: new Set<string>(),
+  thinPools: [],
   ...change,
 });
 
@@ -136,6 +144,56 @@ describe('a node that cannot take the volume says why', () => {
   });
 });
 
+describe('a thin volume', () => {
+  const thin = { pool: 'tp', allocatedBytes: GiB, chunkBytes: 64 * 2 ** 10 };
+  const thinDemand = demand({ volumeBytes: 4 * GiB, spaceBytes: 4 * MiB, thin });
+  const thinNode = (name: string, freeGiB: number, change: Partial<ThinPoolState> = {}, reserved: readonly ThinShare[] = []) =>
+    node(name, 0, {
+      pools: [
+        pool(0, {
+          totalBytes: 2 * GiB,
+          volumeLimitBytes: 2 * GiB,
+          thinPools: [
+            { name: 'tp', totalBytes: 8 * GiB, freeBytes: freeGiB * GiB, promisedBytes: 2 * GiB, chunkBytes: 64 * 2 ** 10, ...change },
+          ],
+        }),
+      ],
+      reservations: reserved.map((share, index) => ({ volume: `other-${index}`, pool: 'hdd', bytes: 0, thin: share })),
+    });
+  const other = (giB: number, promisedGiB: number, name = 'tp'): ThinShare => ({
+    pool: name,
+    bytes: giB * GiB,
+    promisedBytes: promisedGiB * GiB,
+  });
+
+  test.each<[string, CandidateNode[], string]>([
+    ['needs room for what it has taken, in the thin pool alone', [thinNode('n2', 1)], 'n2'],
+    ['goes to the emptier thin pool', [thinNode('n2', 2), thinNode('n3', 3)], 'n3'],
+    ['goes where its pool promises no more than it may', [thinNode('n2', 3, { promisableBytes: 6 * GiB })], 'n2'],
+    ['is not in the way of what is reserved in another thin pool', [thinNode('n2', 1, {}, [other(9, 9, 'tp2')])], 'n2'],
+  ])('%s', (_, nodes, expected) => {
+    expect(placeVolume(thinDemand, nodes)).toEqual({ kind: 'placed', node: expected });
+  });
+
+  test.each<[string, string, CandidateNode]>([
+    ['NoSuchThinPool', 'without a thin pool of that name', thinNode('n2', 9, { name: 'another' })],
+    ['PoolFull', 'whose thin pool is too full', thinNode('n2', 0.5)],
+    ['PoolFull', 'whose thin pool is reserved for others', thinNode('n2', 2, {}, [other(1.5, 0)])],
+    ['PoolFull', 'whose larger chunks the volume would take whole', thinNode('n2', 2, { chunkBytes: 256 * 2 ** 10 })],
+    ['ThinPoolOvercommitted', 'whose thin pool promises too much', thinNode('n2', 5, { promisableBytes: 5 * GiB })],
+    ['ThinPoolOvercommitted', 'whose thin pool has promised it to others', thinNode('n2', 5, { promisableBytes: 8 * GiB }, [other(0, 3)])],
+  ])('is refused as %s by a node %s', (refusal, _, candidate) => {
+    expect(placeVolume(thinDemand, [candidate])).toEqual({ kind: 'refused', refusals: { n2: refusal } });
+  });
+
+  test('reserves its metadata of the volume group, and the rest of the thin pool, in its chunks', () => {
+    expect(shareOf(thinDemand, thinNode('n2', 9, { chunkBytes: 128 * 2 ** 10 }))).toEqual({
+      bytes: 4 * MiB,
+      thin: { pool: 'tp', bytes: 2 * GiB, promisedBytes: 4 * GiB },
+    });
+  });
+});
+
 /** Several migrations and the agents take their steps in any order; the objects change only by compare-and-swap, as on the API server. */
 describe('no interleaving of placements over-commits a pool', () => {
   const KINDS = ['look', 'reserve', 'makeMetadata', 'makeVolume', 'cutOver', 'release'] as const;
@@ -177,6 +235,7 @@ describe('no interleaving of placements over-commits a pool', () => {
         freeBytes: reported.freeCapacityBytes,
         freeVolumeCount: reported.freeVolumeCount,
         volumes: new Set(reported.volumes),
+        thinPools: [],
       },
     ],
     reservations: outstandingReservations(reservations, { hdd: reported }),

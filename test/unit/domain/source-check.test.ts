@@ -8,7 +8,6 @@ const localVolume = {
   pool: 'hdd',
   requiredCapacityBytes: 10 * MiB,
   allocatedCapacityBytes: 12 * MiB,
-  thin: false,
   convertible: false,
   replicaNodes: ['n1'],
 };
@@ -33,11 +32,14 @@ test('a volume that is what its objects say may move', () => {
   expect(checkLogicalVolume(objects, node(), source)).toBeUndefined();
 });
 
+test.each([[['linear']], [['striped']], [['linear', 'striped']], [['thin']]])('a volume of segments %o may move', (segmentTypes) => {
+  expect(checkLogicalVolume(objects, node({ segmentTypes }), source)).toBeUndefined();
+});
+
 describe('objects that cannot be right, or are of a kind that cannot move yet', () => {
   test.each([
     ['a replica without a volume', {}, 'LocalVolumeMissing', /no LocalVolume/],
     ['a volume without a replica here', { localVolume }, 'SourceReplicaMissing', /says n1/],
-    ['a thin volume', { ...objects, localVolume: { ...localVolume, thin: true } }, 'ThinNotSupported', /thin/],
     [
       'a convertible volume, which has DRBD beneath',
       { ...objects, localVolume: { ...localVolume, convertible: true } },
@@ -60,8 +62,13 @@ describe('a node that does not have what the objects say', () => {
     ['no such volume group', { volumeGroupFound: false }, 'VolumeGroupUnknown', /n1 has no volume group hdd/],
     ['no such logical volume', { volumeGroupFound: true }, 'LogicalVolumeMissing', /hdd on n1/],
     ['a snapshot', node({ hasSnapshots: true }), 'SnapshotOnVolume', /remove it/],
-    ['a thin volume', node({ segmentTypes: ['thin'] }), 'ThinNotSupported', /thin/],
-    ['a table of other kinds', node({ segmentTypes: ['linear', 'raid1'] }), 'TableNotSupported', /raid1/],
+    ['copies that LVM keeps', node({ segmentTypes: ['linear', 'raid1'] }), 'TableNotSupported', /raid1.*--mirrors 0/],
+    ['a mirror of LVM', node({ segmentTypes: ['mirror'] }), 'TableNotSupported', /mirror.*--mirrors 0/],
+    ['a cache', node({ segmentTypes: ['cache'], origin: '[data_corig]' }), 'TableNotSupported', /type cache.*--uncache/],
+    ['a cache for writes', node({ segmentTypes: ['writecache'] }), 'TableNotSupported', /--uncache/],
+    ['a table of another kind', node({ segmentTypes: ['vdo'] }), 'TableNotSupported', /vdo.*make it linear/],
+    ['a volume that is a snapshot itself', node({ origin: 'master' }), 'TableNotSupported', /snapshot of master/],
+    ['a thin volume that is a snapshot', node({ segmentTypes: ['thin'], origin: 'master' }), 'TableNotSupported', /snapshot of master/],
     ['a volume that another migration gave away', node({ cutOverBy: 'another' }), 'LogicalVolumeConflict', /another passed/],
   ])('%s', (_, found, reason, message) => {
     expect(checkLogicalVolume(objects, found, source)).toMatchObject({ reason, message: expect.stringMatching(message) });
@@ -121,15 +128,20 @@ describe('the size of a logical volume', () => {
   });
 });
 
-test('whatever may move is linear or striped, without snapshots, and of exactly the allocated size', () => {
-  const types = fc.array(fc.constantFrom('linear', 'striped', 'thin', 'thin-pool', 'raid1', 'cache'), { minLength: 1 });
-  const found = fc.record({ sizeBytes: fc.constantFrom(4, 10, 12, 16), segmentTypes: types, hasSnapshots: fc.boolean() });
+test('whatever may move is linear, striped or thin, no snapshot and without one, and of exactly the allocated size', () => {
+  const types = fc.array(fc.constantFrom('linear', 'striped', 'thin', 'thin-pool', 'raid1', 'mirror', 'cache'), { minLength: 1 });
+  const found = fc.record({
+    sizeBytes: fc.constantFrom(4, 10, 12, 16),
+    segmentTypes: types,
+    hasSnapshots: fc.boolean(),
+    isSnapshot: fc.boolean(),
+  });
   fc.assert(
-    fc.property(found, (change) => {
-      const volume = node({ ...change, sizeBytes: change.sizeBytes * MiB });
+    fc.property(found, ({ isSnapshot, ...change }) => {
+      const volume = node({ ...change, sizeBytes: change.sizeBytes * MiB, ...(isSnapshot && { origin: 'master' }) });
       if (checkLogicalVolume(objects, volume, source)) return;
-      expect(change).toMatchObject({ sizeBytes: 12, hasSnapshots: false });
-      expect(change.segmentTypes.filter((type) => !['linear', 'striped'].includes(type))).toEqual([]);
+      expect({ isSnapshot, ...change }).toMatchObject({ sizeBytes: 12, hasSnapshots: false, isSnapshot: false });
+      expect(change.segmentTypes.filter((type) => !['linear', 'striped', 'thin'].includes(type))).toEqual([]);
     }),
   );
 });

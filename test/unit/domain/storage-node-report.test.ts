@@ -21,6 +21,7 @@ const logicalVolume = (name: string, change: Partial<LogicalVolumeFacts> = {}): 
   active: true,
   open: false,
   thinPool: '',
+  dataPercent: 0,
   devices: ['/dev/sda'],
   ...change,
 });
@@ -125,7 +126,13 @@ test.each([
 });
 
 describe('a thin pool', () => {
-  const thinPool = { volumeGroup: POOL, name: 'LocalStorage_ThinPool', sizeBytes: 64 * MiB, metadataSizeBytes: 4 * MiB };
+  const thinPool = {
+    volumeGroup: POOL,
+    name: 'LocalStorage_ThinPool',
+    sizeBytes: 64 * MiB,
+    metadataSizeBytes: 4 * MiB,
+    chunkSizeBytes: 65_536,
+  };
   const thin = (dataPercent: number): StorageFacts =>
     facts({
       thinPools: [{ ...thinPool, dataPercent, metadataPercent: 10.94 }],
@@ -149,6 +156,7 @@ describe('a thin pool', () => {
       totalProvisionedSize: 48 * MiB,
       currentProvisionRatio: '0.75',
       overProvisionRatio: '1.0',
+      chunkSize: 65_536,
       thinVolumes: ['t'],
       state: {
         type: 'PoolState',
@@ -165,6 +173,16 @@ describe('a thin pool', () => {
     ['1.0 where no claim names one', claimed(undefined), '1.0'],
   ])('may be overprovisioned by the ratio of %s', (_, previous, ratio) => {
     expect(reportedBeside(previous)?.overProvisionRatio).toBe(ratio);
+  });
+
+  test('of another name stands beside it, and nobody has said how much it may promise', () => {
+    const other = { ...thinPool, name: 'fast', dataPercent: 1, metadataPercent: 1 };
+    const storage = facts({ ...thin(14.5), thinPools: [other, ...thin(14.5).thinPools] });
+    const pool = poolOf(storage);
+    expect(pool?.thinPool).toMatchObject({ name: 'LocalStorage_ThinPool', overProvisionRatio: '1.0' });
+    expect(pool?.otherThinPools).toMatchObject([{ name: 'fast', totalProvisionedSize: 0, chunkSize: 65_536 }]);
+    expect(pool?.otherThinPools?.[0]).not.toHaveProperty('overProvisionRatio');
+    expect(poolOf(thin(14.5))).not.toHaveProperty('otherThinPools');
   });
 
   test('warns of promised space by what may be promised', () => {

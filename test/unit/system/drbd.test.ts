@@ -123,6 +123,12 @@ describe('the driver of 8.4', () => {
   test('attaches the data with metadata of its own', async () => {
     const [line] = await commandsOf((driver) => driver.attach(pair, { data: '/dev/mapper/p-back', metadata: '/dev/vg/p_md' }));
     expect(line).toMatch(/^drbdsetup attach 1 \/dev\/mapper\/p-back \/dev\/vg\/p_md flexible --c-/);
+    expect(line).not.toContain('discard');
+  });
+
+  test('leaves out zeros where it copies to a thin volume', async () => {
+    const devices = { data: '/dev/mapper/p', metadata: '/dev/vg/p_md', thin: true };
+    expect(await commandsOf((driver) => driver.attach(pair, devices))).toEqual([expect.stringMatching(/ --rs-discard-granularity=65536$/)]);
   });
 
   test('connects with a secret that both sides must know, and keeps it from errors', async () => {

@@ -38,9 +38,10 @@ describe('a full report', () => {
         metadataSizeBytes: 4194304,
         dataPercent: 0,
         metadataPercent: 10.94,
+        chunkSizeBytes: 65536,
       },
     ]);
-    expect(volume('thin-0')).toMatchObject({ thinPool: 'LocalStorage_ThinPool', devices: [] });
+    expect(volume('thin-0')).toMatchObject({ thinPool: 'LocalStorage_ThinPool', dataPercent: 0, devices: [] });
   });
 
   test('splits tags', () => {

@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { CommandError } from '../../../system/command.ts';
-import { changeLogicalVolume, createLogicalVolume, removeLogicalVolume, VolumeGroupFullError } from '../../../system/lvm/logical-volume.ts';
+import {
+  changeLogicalVolume,
+  createLogicalVolume,
+  createThinVolume,
+  removeLogicalVolume,
+  VolumeGroupFullError,
+} from '../../../system/lvm/logical-volume.ts';
 import {
   listLogicalVolumes,
   parseLogicalVolumes,
@@ -31,12 +37,20 @@ describe('reports', () => {
     expect(parsePhysicalVolumes(fixture('pvs.json'))).toEqual([
       { device: '/dev/vda', volumeGroup: 'LocalStorage_PoolHDD', sizeBytes: 4290772992, missing: false },
     ]);
-    expect(parseSegments(fixture('lvs-segments.json'))).toMatchObject([{ logicalVolume: 'a', type: 'linear', devices: ['/dev/vda'] }]);
+    expect(parseSegments(fixture('lvs-segments.json'))[0]).toMatchObject({ logicalVolume: 'a', type: 'linear', devices: ['/dev/vda'] });
+  });
+
+  test('tell how much a thin volume has taken of its pool, how full that is, and in which pieces it gives', () => {
+    const [linear, thin, pool] = parseSegments(fixture('lvs-segments.json'));
+    expect(linear).toMatchObject({ dataPercent: undefined, chunkSizeBytes: 0 });
+    expect(thin).toMatchObject({ type: 'thin', dataPercent: 14.97 });
+    expect(pool).toMatchObject({ type: 'thin-pool', dataPercent: 7.49, chunkSizeBytes: 65_536 });
   });
 
   test('name the device of a segment without its offset', () => {
-    const json = '{"report":[{"seg":[{"vg_name":"vg","lv_name":"p","segtype":"striped","devices":"/dev/vda(0),/dev/vdb(17)"}]}]}';
-    expect(parseSegments(json)).toEqual([{ volumeGroup: 'vg', logicalVolume: 'p', type: 'striped', devices: ['/dev/vda', '/dev/vdb'] }]);
+    const row = { vg_name: 'vg', lv_name: 'p', segtype: 'striped', devices: '/dev/vda(0),/dev/vdb(17)', chunk_size: '0', data_percent: '' };
+    const [segment] = parseSegments(JSON.stringify({ report: [{ seg: [row] }] }));
+    expect(segment).toMatchObject({ volumeGroup: 'vg', logicalVolume: 'p', type: 'striped', devices: ['/dev/vda', '/dev/vdb'] });
   });
 
   test('ask for one volume group by selection, so that an unknown one is an empty answer', async () => {
@@ -59,6 +73,22 @@ describe('changes', () => {
     const { host, commands } = recordingHost();
     await createLogicalVolume(host, volume);
     expect(commands).toEqual([['lvcreate', '-y', '-Wy', '-Zy', '-L', '4194304b', '-n', 'p', '--addtag', 'a=1', '--addtag', 'b=2', 'vg']]);
+  });
+
+  test('create a thin volume in its pool, without wiping what reads as zeros anyway', async () => {
+    const { host, commands } = recordingHost();
+    await createThinVolume(host, { ...volume, thinPool: 'tp' });
+    expect(commands).toEqual([
+      ['lvcreate', '-y', '-V', '4194304b', '--thinpool', 'tp', '-n', 'p', '--addtag', 'a=1', '--addtag', 'b=2', 'vg'],
+    ]);
+  });
+
+  test('tell a thin pool that takes no more volumes from other refusals', async () => {
+    const refusing = (stderr: string) => recordingHost(() => ({ exitCode: 5, stderr })).host;
+    const create = (stderr: string) => createThinVolume(refusing(stderr), { ...volume, thinPool: 'tp' });
+    const full = 'Free space in pool vg/tp is above threshold, new volumes are not allowed.';
+    await expect(create(full)).rejects.toBeInstanceOf(VolumeGroupFullError);
+    await expect(create('Logical volume tp not found in volume group vg.')).rejects.toBeInstanceOf(CommandError);
   });
 
   test('tell a full volume group from other refusals', async () => {

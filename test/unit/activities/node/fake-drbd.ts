@@ -18,6 +18,8 @@ export interface FakeResource {
   peer?: FakePeer;
   connection: string;
   readKib: number;
+  /** A sync into it leaves out zeros. */
+  thin?: boolean;
 }
 
 /** What DRBD keeps on disk, in the metadata volume. */
@@ -42,7 +44,7 @@ export function drbdsetup(node: FakeNode, args: readonly string[]): string {
       node.resources.get(first)!.minor = Number(second);
       return '';
     case 'attach':
-      attach(node, byMinor(node, first), second, third);
+      attach(node, byMinor(node, first), args);
       return '';
     case 'primary':
       Object.assign(byMinor(node, first), { role: 'Primary' });
@@ -150,10 +152,14 @@ export function verify(node: FakeNode, resource: FakeResource, args: readonly st
 
 const numberIn = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
 
-function attach(node: FakeNode, resource: FakeResource, dataPath: string, metadataPath: string): void {
+function attach(node: FakeNode, resource: FakeResource, args: readonly string[]): void {
+  const [, , dataPath, metadataPath] = args as [string, string, string, string];
   const metadata = node.metadata.get(node.volumeOfPath(metadataPath));
   if (!metadata?.clean) refuse(10, '(165) Unclean meta-data found.');
-  Object.assign(resource, { volume: node.volumeOfPath(dataPath), metadata, readKib: 0 });
+  // The real one forgets the wish where the device takes more than 4 GiB at once.
+  const isLimited = [...node.written].some(([path, text]) => path.endsWith('/queue/discard_max_bytes') && Number(text) < 2 ** 32);
+  const thin = isLimited && args.some((arg) => arg.startsWith('--rs-discard-granularity='));
+  Object.assign(resource, { volume: node.volumeOfPath(dataPath), metadata, readKib: 0, thin });
   node.openPath(dataPath, 1);
 }
 
@@ -175,7 +181,9 @@ function meet(one: FakeResource, other: FakeResource): void {
 function finishSync(node: FakeNode, source: FakeResource): void {
   const target = peerOf(node, source)!;
   const targetNode = node.network.find(({ resources }) => resources.get(target.name) === target)!;
-  targetNode.volumes.get(target.volume!)!.content = node.volumes.get(source.volume!)!.content;
+  const [from, to] = [node.volumes.get(source.volume!)!, targetNode.volumes.get(target.volume!)!];
+  to.content = from.content;
+  if (to.thinPool) to.dataPercent = target.thin ? (from.dataPercent ?? 100) : 100;
   for (const end of [source, target]) Object.assign(end.metadata!, { disk: 'UpToDate', outOfSyncKib: 0 });
 }
 

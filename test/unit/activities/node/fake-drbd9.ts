@@ -26,7 +26,7 @@ export function drbdsetup9(node: FakeNode, args: readonly string[]): string {
     case 'new-minor':
     case 'attach':
     case 'down':
-      if (args.some((arg) => arg.startsWith('--'))) refuse(20, 'usage');
+      if (args.some((arg) => arg.startsWith('--') && !arg.startsWith('--rs-discard-granularity='))) refuse(20, 'usage');
       return drbdsetup(node, args);
     case 'primary':
       return old('primary', minorOf(node, name), '--force');

@@ -219,7 +219,8 @@ describe('refused', () => {
 
   test.each([
     ['a snapshot', '0 131072 snapshot-origin 253:9', 'TableNotSupported'],
-    ['a thin volume', '0 131072 thin 253:3 1', 'ThinNotSupported'],
+    ['a thin volume whose origin is outside its pool', '0 131072 thin 253:3 1 253:9', 'TableNotSupported'],
+    ['copies that LVM keeps', '0 131072 raid raid1 3 0 region_size 4096 2 253:5 253:6 253:7 253:8', 'TableNotSupported'],
     ['encryption', '0 131072 crypt aes-xts-plain64 :64:logon:k 0 254:0 0', 'TableNotSupported'],
   ])('a source with %s', async (_, table, type) => {
     const cluster = newCluster();

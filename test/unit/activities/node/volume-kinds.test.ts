@@ -1,11 +1,78 @@
 import { describe, expect, test } from 'vitest';
 import { sweepAborted } from '../../../../activities/node/index.ts';
-import { type FakeCluster, mirror } from './fake-cluster.ts';
+import { type FakeCluster, MiB, mirror } from './fake-cluster.ts';
 import { Crash } from './fake-node.ts';
-import { abort, close, copy, crashPoints, cutOver, move, newCluster } from './scenario.ts';
+import { abort, close, copy, crashPoints, cutOver, move, newCluster, typeOf } from './scenario.ts';
 
 const EVERY_CRASH = { timeout: 60_000 };
+const POOL = 'LocalStorage_ThinPool';
 const DATA = mirror.migration.volume;
+
+const thinPool = { sizeBytes: 256 * MiB, dataPercent: 10, chunkBytes: 65_536 };
+
+/** The volume is thin, and a quarter of it was written to. @param onTarget in what the target's thin pool is another one. */
+function thinCluster(onTarget: Partial<typeof thinPool> = {}): FakeCluster {
+  return newCluster(({ n1, n2 }) => {
+    n1.thinPools.set(POOL, thinPool);
+    n2.thinPools.set(POOL, { ...thinPool, ...onTarget });
+    n1.volumes.delete(DATA);
+    n1.devices.clear();
+    n1.addVolume(DATA, mirror.sizeBytes, 'precious', { thinPool: POOL, dataPercent: 25 });
+  });
+}
+
+describe('a thin volume', () => {
+  test.each([
+    [8, 8],
+    [9, 9],
+    [8, 9],
+    [9, 8],
+  ] as const)(
+    'is thin on the target too, in the pool of the same name, and takes no more of it (DRBD %i to %i)',
+    async (source, target) => {
+      const cluster = thinCluster();
+      Object.assign(cluster.n1, { drbd: source });
+      Object.assign(cluster.n2, { drbd: target });
+      await move(cluster);
+      expect(cluster.n2.volumes.get(DATA)).toMatchObject({ content: 'precious', thinPool: POOL, dataPercent: 25, tags: [] });
+      expect(cluster.n1.volumes.size).toBe(0);
+    },
+  );
+
+  test('is observed with its pool, what it has taken of it, and in which pieces', async () => {
+    const cluster = thinCluster();
+    const { logicalVolume } = await cluster.agent(cluster.n1).observeVolume({ volume: DATA, pool: mirror.pool });
+    expect(logicalVolume).toMatchObject({ segmentTypes: ['thin'], thin: { pool: POOL, chunkBytes: 65_536 } });
+    expect(logicalVolume!.thin!.allocatedBytes).toBeGreaterThanOrEqual(16 * MiB);
+    expect(logicalVolume!.thin!.allocatedBytes).toBeLessThan(16.1 * MiB);
+  });
+
+  test.each<[string, Partial<typeof thinPool> | undefined, string]>([
+    ['has no such pool', undefined, 'NoSuchThinPool'],
+    ['has a pool that is too full', { dataPercent: 95 }, 'PoolFull'],
+    ['has a pool of chunks so large that DRBD could not leave out zeros', { dataPercent: 80, chunkBytes: 2 * MiB }, 'PoolFull'],
+  ])('is refused by a target that %s, and both nodes are as they were', async (_, onTarget, reason) => {
+    const cluster = thinCluster(onTarget);
+    if (!onTarget) cluster.n2.thinPools.clear();
+    const untouched = cluster.snapshot();
+    expect(await typeOf(copy(cluster))).toBe(reason);
+    await abort(cluster);
+    expect(cluster.snapshot()).toEqual(untouched);
+  });
+
+  test('whose agents die at any command moves all the same', EVERY_CRASH, async () => {
+    const whole = thinCluster();
+    await move(whole);
+    for (const crashAt of crashPoints(whole.commands)) {
+      const cluster = thinCluster();
+      cluster.crashAt = crashAt;
+      await move(cluster);
+      const when = `after a crash ${crashAt.moment} "${whole.commands[crashAt.command]}"`;
+      expect(cluster.snapshot(), when).toEqual(whole.snapshot());
+      expect(cluster.n2.volumes.get(DATA)?.dataPercent, when).toBe(25);
+    }
+  });
+});
 
 describe('where a volume group has no extent left for metadata', () => {
   const fullCluster = (): FakeCluster =>
@@ -55,6 +122,22 @@ describe('where a volume group has no extent left for metadata', () => {
       await abort(cluster);
       expect(cluster.snapshot(), `after a crash ${crashAt.moment} "${whole.commands[crashAt.command]}"`).toEqual(untouched);
     }
+  });
+
+  test('the file is found again after a restart of the target, which goes on from what it has', async () => {
+    const cluster = thinCluster();
+    const { n2 } = cluster;
+    n2.freeBytes = 0;
+    await copy(cluster);
+    n2.reboot();
+    expect(n2.files.loops.size).toBe(0);
+    const created = cluster.commands.filter((line) => line.includes('create-md')).length;
+    await copy(cluster);
+    expect(cluster.commands.filter((line) => line.includes('create-md'))).toHaveLength(created);
+    await close(cluster);
+    await cutOver(cluster);
+    expect(cluster.metadataFiles(n2)).toEqual([]);
+    expect(n2.snapshot()).toMatchObject({ volumes: [{ name: DATA, content: 'precious' }], resources: [] });
   });
 
   test('a source that was restarted begins anew, with another port', async () => {
