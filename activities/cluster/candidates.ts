@@ -3,6 +3,7 @@ import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts'
 import type { LocalStorageNode, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
 import {
   type CandidateNode,
+  type Companions,
   DEFAULT_TOPOLOGY,
   type PoolState,
   type ThinPoolState,
@@ -17,9 +18,10 @@ import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 import { isAgentAlive } from './volume-facts.ts';
-import { claimOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
+import { claimOf, companionsOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
+type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
 
 /** LVM's usual extent: what a volume takes of a pool is whole extents. */
 const EXTENT_BYTES = 4 * 2 ** 20;
@@ -29,7 +31,9 @@ export function spaceBytes(sizeBytes: number, isThin: boolean): number {
   return (isThin ? 0 : Math.ceil(sizeBytes / EXTENT_BYTES) * EXTENT_BYTES) + metadataSizeBytes(sizeBytes);
 }
 
-export function demandOf({ stores }: Facts, { ref, sourceNode, pool, sizeBytes, thin, givenUp }: ReserveRequest): VolumeDemand {
+/** @param storageNodes as they are live: of two volumes of a pod that are placed at once, the second is to know where the first goes. */
+export function demandOf({ stores }: Facts, request: ReserveRequest, storageNodes: StorageNodes): VolumeDemand {
+  const { ref, sourceNode, pool, sizeBytes, thin, givenUp } = request;
   const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
   const { nodes = [], zones = [], regions = [] } = localVolume?.spec.accessibility ?? {};
   const replicas = replicasOf(stores, ref.volume).map(({ spec }) => spec.nodeName);
@@ -44,7 +48,22 @@ export function demandOf({ stores }: Facts, { ref, sourceNode, pool, sizeBytes, 
     accessibility: { nodes, zones, regions },
     replicaNodes: new Set([sourceNode, ...replicas, ...(localVolume ? replicaNodesOf(stores, localVolume) : [])]),
     pods: claim ? podsOf(stores, claim).map(constraintsOf) : [],
+    companions: companionsOfDemand(stores, request, storageNodes),
     givenUp,
+  };
+}
+
+function companionsOfDemand(stores: ClusterStores, { ref, sourceNode, pool }: ReserveRequest, storageNodes: StorageNodes): Companions {
+  const others = companionsOf(stores, ref.volume).map(({ metadata, spec }) => {
+    const nodes = replicasOf(stores, metadata.name).map((replica) => replica.spec.nodeName);
+    return { name: metadata.name, spec, nodes };
+  });
+  const reserving = [...storageNodes.values()].filter((node) => others.some(({ name }) => reservationsOf(node).has(name)));
+  const arrived = others.flatMap(({ nodes }) => nodes).filter((node) => node !== sourceNode);
+  const following = others.filter(({ spec, nodes }) => spec.poolName === pool && nodes.includes(sourceNode));
+  return {
+    nodes: new Set([...reserving.map(({ metadata }) => metadata.name), ...arrived]),
+    spaceBytes: following.reduce((sum, { spec }) => sum + spaceBytes(spec.requiredCapacityBytes, spec.thin === true), 0),
   };
 }
 
@@ -105,6 +124,6 @@ function thinPoolState({ name, size, dataPercent, totalProvisionedSize, overProv
 }
 
 /** Every node that stores volumes, as the stores have it. */
-export function storageNodesOf({ localStorageNodes }: ClusterStores): ReadonlyMap<string, LocalStorageNode> {
+export function storageNodesOf({ localStorageNodes }: ClusterStores): StorageNodes {
   return new Map(localStorageNodes.list().map((node) => [node.metadata.name, node]));
 }

@@ -69,7 +69,7 @@ async function planAndReserve(deps: Deps, request: ReserveRequest, nodes: Map<st
       const again = plan(deps, request, nodes);
       return again.kind === 'placed' && again.node === node ? undefined : 'AnotherNode';
     };
-    const reservation = { pool: request.pool, ...shareOf(demandOf(deps, request), candidateOf(deps, nodes.get(node)!)), id };
+    const reservation = { pool: request.pool, ...shareOf(demandOf(deps, request, nodes), candidateOf(deps, nodes.get(node)!)), id };
     const result = await reserve(deps.kube, { node, volume, reservation, refusal });
     if (result.kind === 'reserved') return reservedOn(nodes.get(node)!);
   }
@@ -78,7 +78,7 @@ async function planAndReserve(deps: Deps, request: ReserveRequest, nodes: Map<st
 
 function plan(deps: Deps, request: ReserveRequest, nodes: StorageNodes): Placement {
   const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node));
-  return placeVolume(demandOf(deps, request), candidates);
+  return placeVolume(demandOf(deps, request, nodes), candidates);
 }
 
 /** The node on which this migration has reserved already, unless it was given up since. */

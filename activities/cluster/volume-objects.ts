@@ -42,6 +42,17 @@ export function claimNames({ metadata, spec }: PodView): readonly string[] {
   });
 }
 
+/** The other volumes of the pods that use it and of its group: who mounts one of them mounts all. */
+export function companionsOf(stores: ClusterStores, volume: string): readonly LocalVolume[] {
+  const claim = claimOf(stores, volume);
+  const claims = new Set(claim && podsOf(stores, claim).flatMap(claimNames));
+  const group = stores.localVolumes.get(volume)?.spec.volumegroup;
+  return stores.localVolumes.list().filter(({ metadata, spec }) => {
+    const isClaimed = claim !== undefined && spec.pvcNamespace === claim.namespace && claims.has(spec.pvcName ?? '');
+    return metadata.name !== volume && (isClaimed || (group !== undefined && spec.volumegroup === group));
+  });
+}
+
 export function replicasOf({ localVolumeReplicas }: ClusterStores, volume: string): readonly LocalVolumeReplica[] {
   return localVolumeReplicas.list().filter(({ spec }) => spec.volumeName === volume);
 }

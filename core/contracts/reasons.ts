@@ -13,6 +13,7 @@ export const REFUSALS = [
   'NodeSelectorMismatch',
   'NotAccessible',
   'HasReplica',
+  'OtherVolumesElsewhere',
   'NoSuchPool',
   'NoSuchThinPool',
   'PoolFull',

@@ -67,8 +67,17 @@ export interface VolumeDemand {
   readonly replicaNodes: ReadonlySet<string>;
   /** The pods that use the volume now; none: nothing is asked of the node. */
   readonly pods: readonly PodConstraints[];
+  /** The other volumes of its pods: a pod starts only where all of its volumes are. */
+  readonly companions: Companions;
   /** Nodes that were tried and turned out unfit. */
   readonly givenUp: Readonly<Record<string, Refusal>>;
+}
+
+export interface Companions {
+  /** Where some of them are going, or are since they left the source. Empty: the first that is placed decides for all. */
+  readonly nodes: ReadonlySet<string>;
+  /** What those that have yet to leave the source will take of the volume group. */
+  readonly spaceBytes: number;
 }
 
 export type Placement =
@@ -125,7 +134,8 @@ function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refu
   if (thin) return thinFullnessAfter(thin, pool, promised);
   if (pool.volumeLimitBytes !== undefined && demand.volumeBytes > pool.volumeLimitBytes) return 'CapacityLimitReached';
   const freeAfterBytes = pool.freeBytes - sumOf(promised, 'bytes') - bytes;
-  return freeAfterBytes < 0 ? 'PoolFull' : 1 - freeAfterBytes / pool.totalBytes;
+  const toFollow = demand.companions.nodes.size > 0 ? 0 : demand.companions.spaceBytes;
+  return freeAfterBytes < toFollow ? 'PoolFull' : 1 - freeAfterBytes / pool.totalBytes;
 }
 
 /** Of its thin pool. The volume group is not asked for room: without an extent left in it the metadata goes into a file. */
@@ -151,6 +161,7 @@ function nodeRefusal(demand: VolumeDemand, node: CandidateNode): Refusal | undef
   if (!node.agentReady) return 'AgentNotReady';
   if (demand.replicaNodes.has(node.name) || node.pools.some(({ volumes }) => volumes.has(demand.volume))) return 'HasReplica';
   if (!isAccessible(demand, node)) return 'NotAccessible';
+  if (demand.companions.nodes.size > 0 && !demand.companions.nodes.has(node.name)) return 'OtherVolumesElsewhere';
   return demand.pods.map((pod) => podRefusal(pod, node)).find((refusal) => refusal !== undefined);
 }
 

@@ -97,6 +97,20 @@ describe('reserving a target', () => {
     expect(results.map(targetOf).sort()).toEqual(['n2', 'n2', 'n3', 'n3']);
   });
 
+  test('the volumes of a pod go to one node, also where they are placed at once', async () => {
+    const requests = await Promise.all(['data-0', 'log-0', 'wal-0'].map((volume) => migration(volume, { sizeBytes: GiB }, true)));
+    const volumes = requests.map(({ ref }) => ({ name: ref.volume, persistentVolumeClaim: { claimName: ref.volume } }));
+    await world.addPod('db-0', 'data-0', undefined, { volumes });
+    const results = await Promise.all(requests.map((request) => world.activities.reserveTarget(request)));
+    expect(new Set(results.map(targetOf))).toEqual(new Set(['n2']));
+    await world.reportPool('n2', { freeCapacityBytes: 0 });
+    const late = await migration('late', {}, true);
+    await world.addPod('db-1', 'data-0', undefined, {
+      volumes: [...volumes, { name: 'late', persistentVolumeClaim: { claimName: 'late' } }],
+    });
+    expect(targetOf(await world.activities.reserveTarget(late))).toMatchObject({ n2: 'PoolFull', n3: 'OtherVolumesElsewhere' });
+  });
+
   test('a thin volume reserves of a thin pool what it has taken, and its metadata of the volume group', async () => {
     const thin = { pool: 'tp', allocatedBytes: 16 * MiB, chunkBytes: 65_536 };
     const request = await migration('thin', { thin });

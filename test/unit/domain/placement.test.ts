@@ -48,6 +48,7 @@ const demand = (change: Partial<VolumeDemand> = {}): VolumeDemand => ({
   accessibility: { nodes: [], zones: ['default'], regions: ['default'] },
   replicaNodes: new Set(['n1']),
   pods: [anyPod],
+  companions: { nodes: new Set(), spaceBytes: 0 },
   givenUp: {},
   ...change,
 });
@@ -100,6 +101,18 @@ describe('a volume goes', () => {
     ],
     ['to its zone', demand({ accessibility: { ...anywhere, zones: ['z2'] } }), [node('n2', 9), node('n3', 3, { zone: 'z2' })], 'n3'],
     ['to its region', demand({ accessibility: { ...anywhere, regions: ['r2'] } }), [node('n2', 9), node('n3', 3, { region: 'r2' })], 'n3'],
+    [
+      'to the node where the other volumes of its pods are going',
+      demand({ companions: { nodes: new Set(['n3']), spaceBytes: 0 } }),
+      [node('n2', 9), node('n3', 3)],
+      'n3',
+    ],
+    [
+      'first of all where the other volumes of its pods find room too',
+      demand({ companions: { nodes: new Set(), spaceBytes: 4 * GiB } }),
+      [node('n2', 5, { pools: [pool(5, { totalBytes: 6 * GiB })] }), node('n3', 7, { pools: [pool(7, { totalBytes: 100 * GiB })] })],
+      'n3',
+    ],
     ['to any zone, if its own is the default', demand(), [node('n2', 9, { zone: 'z2', region: 'r2' })], 'n2'],
   ])('%s', (_, wanted, nodes, expected) => {
     expect(placeVolume(wanted, nodes)).toEqual({ kind: 'placed', node: expected });
@@ -118,6 +131,8 @@ describe('a node that cannot take the volume says why', () => {
     ['NotAccessible', node('n2', 9), { accessibility: { ...anywhere, nodes: ['n3'] } }],
     ['NotAccessible', node('n2', 9, { zone: 'z1' }), { accessibility: { ...anywhere, zones: ['z2', 'default'] } }],
     ['NotAccessible', node('n2', 9, { region: 'r1' }), { accessibility: { ...anywhere, regions: ['r2'] } }],
+    ['OtherVolumesElsewhere', node('n2', 9), { companions: { nodes: new Set(['n3']), spaceBytes: 0 } }],
+    ['PoolFull', node('n2', 9), { companions: { nodes: new Set(), spaceBytes: 7 * GiB } }],
     ['NodeTainted', node('n2', 9, tainted), {}],
     ['NodeSelectorMismatch', node('n2', 9), { pods: [anyPod, { ...anyPod, nodeSelector: { disk: 'ssd' } }] }],
     ['NoSuchPool', node('n2', 9, { pools: [pool(9, { name: 'ssd' })] }), {}],
