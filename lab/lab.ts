@@ -15,7 +15,7 @@ import { Steps } from './progress.ts';
 import { AGENT_DAEMON_SET, startController } from './rehome.ts';
 import { isOwn, type LabState, labDirectory, NoLabError, readableState, readState, writeState } from './state.ts';
 import { bringUp } from './up.ts';
-import { createVolume, type VolumeRequest } from './volume/create.ts';
+import { createVolume, ensureThinPool, type VolumeRequest } from './volume/create.ts';
 import { deleteVolume } from './volume/delete.ts';
 import { waitFor } from './wait.ts';
 
@@ -200,8 +200,9 @@ export class Lab {
   }
 
   /** Returns when the claim is bound. */
-  createVolume(request: VolumeRequest): Promise<void> {
+  async createVolume(request: VolumeRequest): Promise<void> {
     const machines = [request.node].flat().map((node) => this.machine(node));
+    if (request.thin) await Promise.all(this.machines.filter((machine) => machine.isRunning()).map(ensureThinPool));
     return this.withAdministrator((client) => createVolume(request, machines, client));
   }
 

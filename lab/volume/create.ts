@@ -27,7 +27,7 @@ export interface VolumeRequest {
   readonly size: string;
   /** Default `ext4`. `block` is a raw device: the claim's volumeMode is Block. */
   readonly fileSystem?: 'ext4' | 'xfs' | 'block';
-  /** Takes space from the pool only as it is written to. */
+  /** Takes space from the pool only as it is written to: from a thin pool, which every node gets with the first such volume. */
   readonly thin?: boolean;
   /** The pod whose claims move together: its volumes share one LocalVolumeGroup. */
   readonly group?: string;
@@ -45,6 +45,12 @@ const HWAMEISTOR = '/apis/hwameistor.io/v1alpha1';
 /** Makes the pool on the machine's data disk unless it stands: HwameiStor's volume group of hard disks. */
 export async function ensurePool(machine: Machine): Promise<void> {
   await machine.exec(`vgs ${POOL} > /dev/null 2>&1 || { pvcreate -qq /dev/vda && vgcreate -qq ${POOL} /dev/vda; }`);
+}
+
+/** Makes the pool of thin volumes unless it stands. Nodes without it could not take a thin volume from another. */
+export async function ensureThinPool(machine: Machine): Promise<void> {
+  const make = `lvcreate -qq --yes --type thin-pool --size ${THIN_POOL_SIZE} --name ${THIN_POOL} ${POOL}`;
+  await machine.exec(`lvs ${POOL}/${THIN_POOL} > /dev/null 2>&1 || ${make}`);
 }
 
 /**
@@ -108,8 +114,6 @@ async function freeResourceId(client: ApiClient): Promise<number> {
 
 async function createLogicalVolume({ name, bytes, thin }: VolumeDescription, machine: Machine): Promise<void> {
   if (thin) {
-    const pool = `lvcreate -qq --yes --type thin-pool --size ${THIN_POOL_SIZE} --name ${THIN_POOL} ${POOL}`;
-    await machine.exec(`lvs ${POOL}/${THIN_POOL} > /dev/null 2>&1 || ${pool}`);
     await machine.exec(['lvcreate', '-qq', '--yes', '--virtualsize', `${bytes}B`, '--thinpool', THIN_POOL, '--name', name, POOL]);
   } else {
     await machine.exec(['lvcreate', '-qq', '--yes', '--size', `${bytes}B`, '--stripes', '1', '--name', name, POOL]);

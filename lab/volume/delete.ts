@@ -19,17 +19,19 @@ export async function deleteVolume(name: string, namespace: string, machines: re
   }
   await leaveGroups(name, client);
 
-  const running = machines.filter((machine) => machine.isRunning());
-  await Promise.all(running.map((machine) => machine.exec(removeScript(name))));
+  const left = await client.get<{ items: { spec: { thin?: boolean } }[] }>(`${HWAMEISTOR}/localvolumes`);
+  const script = removeScript(name, !left.items.some(({ spec }) => spec.thin));
+  await Promise.all(machines.filter((machine) => machine.isRunning()).map((machine) => machine.exec(script)));
 }
 
-/** The pool of thin volumes goes with the last of them: it takes space from all others. */
-function removeScript(name: string): string {
+/** @param wasLastThin the pools of thin volumes go with the last of them: they take space from all others. */
+function removeScript(name: string, wasLastThin: boolean): string {
+  const thinCount = `$(lvs --noheadings -o thin_count ${POOL}/${THIN_POOL} 2> /dev/null | tr -d ' ')`;
   return [
     'set -e',
     disconnectScript(name),
     `! lvs ${POOL}/${name} > /dev/null 2>&1 || lvremove -qq --yes ${POOL}/${name}`,
-    `[ "$(lvs --noheadings -o thin_count ${POOL}/${THIN_POOL} 2> /dev/null | tr -d ' ')" != 0 ] || lvremove -qq --yes ${POOL}/${THIN_POOL}`,
+    ...(wasLastThin ? [`[ "${thinCount}" != 0 ] || lvremove -qq --yes ${POOL}/${THIN_POOL}`] : []),
   ].join('\n');
 }
 

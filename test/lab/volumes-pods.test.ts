@@ -1,0 +1,110 @@
+/** Pods with several claims, and claims with several pods: after a drain every pod runs again, beside all of its volumes. */
+import { beforeEach, expect, test } from 'vitest';
+import { Cluster, eventually } from './support.ts';
+
+const cluster = new Cluster();
+const { lab } = cluster;
+
+beforeEach(() => cluster.reset());
+
+interface PodObject {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
+  readonly spec: { readonly nodeName?: string };
+  readonly status: { readonly phase?: string };
+}
+
+/** Those that run, and are not on their way out. */
+async function running(): Promise<PodObject[]> {
+  const pods = await cluster.list<PodObject>('pods', '-l', 'app=many');
+  return pods.filter(({ metadata, status }) => status.phase === 'Running' && !metadata.deletionTimestamp);
+}
+
+const runningElsewhere = (count: number): Promise<PodObject[]> =>
+  eventually(`${count} pods running away from n1`, 240, async () => {
+    const pods = await running();
+    return pods.length === count && pods.every(({ spec }) => spec.nodeName !== 'n1') ? pods : undefined;
+  });
+
+/** In the file system of a pod's volume, as its node has it mounted. */
+async function inVolume({ metadata, spec }: PodObject, volume: string, script: string): Promise<string> {
+  const directory = `/run/kubelet/pods/${metadata.uid}/volumes/${volume}`;
+  return (await lab.machine(spec.nodeName!).exec(`cd ${directory} && ${script}`)).stdout;
+}
+
+async function drain(node: string): Promise<void> {
+  await lab.kubectl(['drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=60s'], { timeoutSeconds: 70 });
+}
+
+function deployment(replicas: number, container: object, claims: readonly string[]): object {
+  const labels = { app: 'many' };
+  const main = { name: 'main', image: 'busybox', ...container };
+  const volumes = claims.map((claimName) => ({ name: claimName, persistentVolumeClaim: { claimName } }));
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'many', namespace: 'default' },
+    spec: {
+      replicas,
+      strategy: { type: 'Recreate' },
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 1, containers: [main], volumes } },
+    },
+  };
+}
+
+test('the volumes of a pod with several claims go to one node, where the pod runs again with all that it wrote', async () => {
+  await lab.createVolume({ name: 'files', node: 'n1', size: '32Mi' });
+  await lab.createVolume({ name: 'archive', node: 'n1', size: '320Mi', fileSystem: 'xfs' });
+  await lab.createVolume({ name: 'raw', node: 'n1', size: '12Mi', fileSystem: 'block' });
+  const write = 'for f in /files /archive; do echo $(NODE) >> $f/nodes; done; sync; exec sleep 1d <> /dev/raw';
+  const container = {
+    command: ['sh', '-c', write],
+    env: [{ name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
+    volumeMounts: [
+      { name: 'files', mountPath: '/files' },
+      { name: 'archive', mountPath: '/archive' },
+    ],
+    volumeDevices: [{ name: 'raw', devicePath: '/dev/raw' }],
+  };
+  await lab.apply(deployment(1, container, ['files', 'archive', 'raw']));
+  await eventually('a running pod', 90, async () => (await running())[0]);
+
+  await drain('n1');
+  const [pod] = await runningElsewhere(1);
+  const target = pod!.spec.nodeName!;
+  for (const volume of ['files', 'archive', 'raw']) expect(await cluster.nodeOf(volume), volume).toBe(target);
+  for (const volume of ['files', 'archive']) {
+    await eventually(`what was written to ${volume} on both nodes`, 20, async () => {
+      return (await inVolume(pod!, volume, 'cat nodes')) === `n1\n${target}\n`;
+    });
+  }
+  await cluster.waitUntilEvacuated('n1', 60);
+});
+
+test('a claim that two pods of the node use moves when both have gone, and both run again beside it', async () => {
+  await lab.createVolume({ name: 'shared', node: 'n1', size: '32Mi' });
+  const container = {
+    command: ['sh', '-c', 'echo $(NODE) > /shared/$(POD); sync; exec sleep 1d'],
+    env: [
+      { name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
+      { name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+    ],
+    volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
+  };
+  await lab.apply(deployment(2, container, ['shared']));
+  const first = await eventually('two running pods', 90, async () => {
+    const pods = await running();
+    return pods.length === 2 ? pods : undefined;
+  });
+  expect(first.map(({ spec }) => spec.nodeName)).toEqual(['n1', 'n1']);
+
+  await drain('n1');
+  const second = await runningElsewhere(2);
+  expect(new Set(second.map(({ spec }) => spec.nodeName))).toEqual(new Set([await cluster.nodeOf('shared')]));
+  const expected = [...first, ...second].map(({ metadata }) => metadata.name).sort();
+  await eventually('the files of all four pods', 20, async () => {
+    const names = (await inVolume(second[0]!, 'shared', 'ls')).split('\n').filter((name) => name !== '' && name !== 'lost+found');
+    return JSON.stringify(names.sort()) === JSON.stringify(expected);
+  });
+  await cluster.waitUntilEvacuated('n1', 60);
+});
