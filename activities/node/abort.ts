@@ -7,23 +7,16 @@ import { removeMetadataVolume } from './cut-over.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
-import { requirePermission } from './permission.ts';
 import { takeMirrorDown } from './take-mirror-down.ts';
 
 const TAKING_BACK = ['Aborting', 'Preparing'] as const satisfies readonly Phase[];
 
 export function restoreSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {
-  return act(deps, mirror, 'source', async (step) => {
-    await requirePermission(deps, mirror, { role: 'source', phases: TAKING_BACK, pointOfNoReturn: false });
-    await restore(step);
-  });
+  return act(deps, mirror, { role: 'source', phases: TAKING_BACK, pointOfNoReturn: false }, restore);
 }
 
 export function discardTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
-  return act(deps, mirror, 'target', async (step) => {
-    await requirePermission(deps, mirror, { role: 'target', phases: TAKING_BACK, pointOfNoReturn: false });
-    await discard(step);
-  });
+  return act(deps, mirror, { role: 'target', phases: TAKING_BACK, pointOfNoReturn: false }, discard);
 }
 
 /** @throws PointOfNoReturnPassed */

@@ -17,14 +17,13 @@ import { failure } from './failure.ts';
 import { createMetadata, listAllTags, removeMetadata } from './metadata-volume.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
 import { parseMetadataTags, tag } from './mirror-tags.ts';
-import { MAKES_MIRROR, requirePermission } from './permission.ts';
+import { MAKES_MIRROR } from './permission.ts';
 import { takeMirrorDown } from './take-mirror-down.ts';
 import { thinVolumeOf } from './thin-volume.ts';
 import { allocateOnNode } from './volume-lock.ts';
 
 export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<MirrorEndpoint> {
-  return act(deps, mirror, role, async (step) => {
-    await requirePermission(deps, mirror, { role, ...MAKES_MIRROR });
+  return act(deps, mirror, { role, phases: MAKES_MIRROR }, async (step) => {
     const found = await lookAround(step);
     const standing = found.metadata?.tags;
     const stands = standing?.migrationUid === mirror.migration.uid && standing.pairing === mirror.pairing;

@@ -15,14 +15,18 @@ import {
   pairOf,
   requireMetadata,
 } from './mirror-step.ts';
+import type { Requirement } from './permission.ts';
 
 const LOOK_EVERY_MILLISECONDS = 500;
 /** The volume's table costs three programs to read: every so many looks, and whenever the sync seems done. */
 const LOOKS_BETWEEN_TABLES = 20;
 const RECONNECTS = 3;
 
+/** What a verify found different is sent again, also once the volume is closed. */
+const SYNCS = { role: 'source', phases: ['Syncing', 'Verifying', 'CuttingOver'] } as const satisfies Requirement;
+
 export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise<SyncOutcome> {
-  const step = await openStep(deps, mirror, 'source');
+  const step = await openStep(deps, mirror, SYNCS);
   const attempt = deps.attempt();
   const first = await observeKernel(step);
   const minor = first.resource?.minor;
@@ -74,7 +78,7 @@ export function watchForStandstill(): (state: MirrorState) => string | undefined
 }
 
 function reconnect(deps: NodeDependencies, mirror: Mirror): Promise<void> {
-  return act(deps, mirror, 'source', async (step) => {
+  return act(deps, mirror, SYNCS, async (step) => {
     await ensureConnecting(step, pairOf(step, requireMetadata(step, await lookAround(step)).tags));
   });
 }

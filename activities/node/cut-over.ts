@@ -15,7 +15,6 @@ import { settleDevice } from './insertion.ts';
 import { removeMetadata } from './metadata-volume.ts';
 import { act, cutOverBy, lookAround, type MirrorStep, type NodeVolume } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
-import { requirePermission } from './permission.ts';
 
 /**
  * The source's mark is the point of no return: its node sees that the copy is whole and that nobody can write to the source any more, and from then
@@ -23,8 +22,8 @@ import { requirePermission } from './permission.ts';
  * whole then is whole. @throws MirrorNotReady, LogicalVolumeMissing
  */
 export function markCutOver(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {
-  return act(deps, mirror, role, async (step) => {
-    await requirePermission(deps, mirror, { role, phases: ['CuttingOver'], ...(role === 'target' && { pointOfNoReturn: true }) });
+  const toldBefore = role === 'target' && { pointOfNoReturn: true };
+  return act(deps, mirror, { role, phases: ['CuttingOver'], ...toldBefore }, async (step) => {
     const found = await lookAround(step);
     const { logicalVolume, resource, device } = found;
     const { uid, volume } = mirror.migration;
@@ -49,8 +48,7 @@ function isComplete({ disk, outOfSyncKib }: MirrorState): boolean {
 }
 
 export function dissolveMirror(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {
-  return act(deps, mirror, role, async (step) => {
-    await requirePermission(deps, mirror, { role, phases: ['CuttingOver'], pointOfNoReturn: true });
+  return act(deps, mirror, { role, phases: ['CuttingOver'], pointOfNoReturn: true }, async (step) => {
     const found = await settleDevice(step, await lookAround(step));
     if (found.logicalVolume) requireCutOver(step, found);
     if (role === 'source') await dissolveSource(step, found);
@@ -84,8 +82,7 @@ export async function removeMetadataVolume(step: MirrorStep, { metadata }: NodeV
 }
 
 export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {
-  return act(deps, mirror, 'source', async (step) => {
-    await requirePermission(deps, mirror, { role: 'source', phases: ['RemovingSource'], pointOfNoReturn: true });
+  return act(deps, mirror, { role: 'source', phases: ['RemovingSource'], pointOfNoReturn: true }, async (step) => {
     const found = await lookAround(step);
     if (!found.logicalVolume) return;
     requireCutOver(step, found);
@@ -98,8 +95,7 @@ export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<vo
 }
 
 export function releaseTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {
-  return act(deps, mirror, 'target', async (step) => {
-    await requirePermission(deps, mirror, { role: 'target', phases: ['RemovingSource'], pointOfNoReturn: true });
+  return act(deps, mirror, { role: 'target', phases: ['RemovingSource'], pointOfNoReturn: true }, async (step) => {
     const { uid, volume } = mirror.migration;
     const logicalVolume = (await listLogicalVolumes(step.host, mirror.pool)).find(({ name }) => name === volume);
     if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${volume} does not exist on the target`);

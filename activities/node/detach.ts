@@ -13,11 +13,9 @@ import { settleDevice } from './insertion.ts';
 import { changeMetadata } from './metadata-volume.ts';
 import { act, leadsThroughMirror, lookAround, type MirrorStep, type NodeVolume, requireMetadata } from './mirror-step.ts';
 import { tagsOf, volumeAtCloseTag } from './mirror-tags.ts';
-import { requirePermission } from './permission.ts';
 
 export function closeSource(deps: NodeDependencies, mirror: Mirror): Promise<DetachFacts> {
-  return act(deps, mirror, 'source', async (step) => {
-    await requirePermission(deps, mirror, { role: 'source', phases: ['CuttingOver'] });
+  return act(deps, mirror, { role: 'source', phases: ['CuttingOver'], pointOfNoReturn: false }, async (step) => {
     const found = await settleDevice(step, await lookAround(step));
     const facts = await detachFacts(step, found);
     if (!found.device || !mayClose(judgeDetach(facts))) return facts;

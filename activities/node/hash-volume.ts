@@ -6,7 +6,7 @@ import { failure } from './failure.ts';
 import { lookAround, openStep } from './mirror-step.ts';
 
 export async function hashVolume(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<{ sha256?: string }> {
-  const step = await openStep(deps, mirror, role);
+  const step = await openStep(deps, mirror, { role, phases: ['CuttingOver'] });
   const { device, back, resource } = await lookAround(step);
   if (role === 'source' && device) throw failure('MirrorNotReady', 'the source is not closed');
   if (role === 'source' && !back) return {};

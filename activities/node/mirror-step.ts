@@ -13,6 +13,7 @@ import { failure } from './failure.ts';
 import { findMetadata, type MetadataVolume } from './metadata-volume.ts';
 import { type MirrorNames, mirrorNames } from './mirror-names.ts';
 import { type MetadataTags, tagValue } from './mirror-tags.ts';
+import { type Requirement, requirePermission } from './permission.ts';
 import { actOnVolume } from './volume-lock.ts';
 
 export interface MirrorStep {
@@ -39,17 +40,30 @@ export interface NodeVolume extends KernelState {
   readonly metadata?: MetadataVolume;
 }
 
-/** Runs a step that acts, under the volume's lock. */
-export function act<T>(deps: NodeDependencies, mirror: Mirror, role: MirrorRole, task: (step: MirrorStep) => Promise<T>): Promise<T> {
-  return actOnVolume(deps, mirror.migration.volume, async (host) => task(await openStep({ ...deps, host }, mirror, role)));
+/** Runs a step that acts: under the volume's lock, where it is permitted and no later attempt has acted. @throws NotPermitted, StaleActivity */
+export async function act<T>(
+  deps: NodeDependencies,
+  mirror: Mirror,
+  requirement: Requirement,
+  task: (step: MirrorStep) => Promise<T>,
+): Promise<T> {
+  requireOwnEnd(deps, mirror, requirement.role);
+  return actOnVolume(deps, mirror.migration.volume, (host) => openStep({ ...deps, host }, mirror, requirement), task);
 }
 
-/** Prepares a step that reads only, without the lock. */
-export async function openStep(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<MirrorStep> {
-  const { node } = mirror[role];
-  if (node !== deps.nodeName) throw failure('InvalidArgument', `the mirror's ${role} is ${node}, this is ${deps.nodeName}`);
+/** Prepares a step, where it is permitted. By itself for one that reads only, without the lock. @throws NotPermitted */
+export async function openStep(deps: NodeDependencies, mirror: Mirror, requirement: Requirement): Promise<MirrorStep> {
+  const { role } = requirement;
+  await requirePermission(deps, mirror, requirement);
+  requireOwnEnd(deps, mirror, role);
   const { host } = deps;
   return { deps, host, drbd: await openDriver(deps), mirror, role, names: mirrorNames(mirror.pool, mirror.migration.volume) };
+}
+
+/** @throws InvalidArgument */
+function requireOwnEnd({ nodeName }: NodeDependencies, mirror: Mirror, role: MirrorRole): void {
+  const { node } = mirror[role];
+  if (node !== nodeName) throw failure('InvalidArgument', `the mirror's ${role} is ${node}, this is ${nodeName}`);
 }
 
 /** @throws DrbdNotSupported */

@@ -29,12 +29,10 @@ import {
   requireMetadata,
 } from './mirror-step.ts';
 import { writeBaseTag } from './mirror-tags.ts';
-import { requirePermission } from './permission.ts';
 
 export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targetEndpoint: MirrorEndpoint): Promise<SourceMirror> {
-  return act(deps, mirror, 'source', async (step) => {
-    const phases = ['Preparing', 'Syncing', 'Verifying'] as const;
-    await requirePermission(deps, mirror, { role: 'source', phases, pairing: 'recorded', pointOfNoReturn: false });
+  const phases = ['Preparing', 'Syncing', 'Verifying'] as const;
+  return act(deps, mirror, { role: 'source', phases, pointOfNoReturn: false }, async (step) => {
     const standing = await lookAround(step);
     // Before it is activated: a source that was cut over stays out of reach.
     checkVolume(step, standing);

@@ -11,7 +11,6 @@ import type { NodeDependencies } from './dependencies.ts';
 import { listAllTags } from './metadata-volume.ts';
 import { openStep } from './mirror-step.ts';
 import { tagValue } from './mirror-tags.ts';
-import { requirePermission } from './permission.ts';
 import { requestSchemas } from './requests.ts';
 import { lockVolume } from './volume-lock.ts';
 
@@ -50,8 +49,7 @@ async function sweep(deps: NodeDependencies, { metadata, spec, status }: LocalVo
   const { mirror } = requestSchemas.mirror.parse({ mirror: { migration, pool, sizeBytes, source, target, pairing } });
   const role = spec.sourceNode === deps.nodeName ? 'source' : 'target';
   await lockVolume(deps, mirror.migration.volume, async (host) => {
-    await requirePermission(deps, mirror, { role, phases: ['Aborted'], pointOfNoReturn: false });
-    const step = await openStep({ ...deps, host }, mirror, role);
+    const step = await openStep({ ...deps, host }, mirror, { role, phases: ['Aborted'], pointOfNoReturn: false });
     await (role === 'source' ? restore(step) : discard(step));
   });
 }

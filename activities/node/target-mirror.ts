@@ -12,11 +12,10 @@ import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver, requireMetadata } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
-import { MAKES_MIRROR, requirePermission } from './permission.ts';
+import { MAKES_MIRROR } from './permission.ts';
 
 export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourceEndpoint: MirrorEndpoint): Promise<MirrorEndpoint> {
-  return act(deps, mirror, 'target', async (step) => {
-    await requirePermission(deps, mirror, { role: 'target', ...MAKES_MIRROR });
+  return act(deps, mirror, { role: 'target', phases: MAKES_MIRROR }, async (step) => {
     const found = await lookAround(step);
     requireMetadata(step, found);
     await ensureVolume(step, found, sourceEndpoint);

@@ -1,15 +1,18 @@
 /** Comparing both copies block by block, and sending again what differs. */
 import type { Mirror } from '../../core/contracts/migration.ts';
 import type { SectorRange, SkippedRanges, TargetCounter, VerifyReport } from '../../core/contracts/node-activities.ts';
+import type { Phase } from '../../core/contracts/phases.ts';
 import { mergeRanges } from '../../core/domain/sector-ranges.ts';
 import type { LocalMirror, MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { describe, isHealthy, progressOf, watchForStandstill } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, openStep, pairOf, requireMetadata, sharedSecret } from './mirror-step.ts';
-import { requirePermission } from './permission.ts';
 
 const LOOK_EVERY_MILLISECONDS = 500;
+
+/** The last verify of a volume may follow its closing. */
+const VERIFIES = ['Verifying', 'CuttingOver'] as const satisfies readonly Phase[];
 
 /**
  * That the pass covered everything is not this end's to say: the target's read counter is the proof. @param ranges by default the whole device.
@@ -50,7 +53,7 @@ async function verifyOnce(deps: NodeDependencies, mirror: Mirror, range?: Sector
  * @throws MirrorNotReady
  */
 function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<Pick<MirrorStep, 'drbd'> & LocalMirror> {
-  return act(deps, mirror, 'source', async (step) => {
+  return act(deps, mirror, { role: 'source', phases: VERIFIES }, async (step) => {
     const { drbd } = step;
     const { state, ...local } = await requireMirror(step);
     if (state.replication === 'VerifyS') return { ...local, drbd };
@@ -62,7 +65,7 @@ function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Pro
 
 /** @param since what it answered before the verify: then it also says what this end skipped. */
 export async function readTargetCounter(deps: NodeDependencies, mirror: Mirror, since?: number): Promise<TargetCounter> {
-  const step = await openStep(deps, mirror, 'target');
+  const step = await openStep(deps, mirror, { role: 'target', phases: VERIFIES });
   const { state, ...local } = await requireMirror(step);
   const { readKib } = state;
   if (since !== undefined) return { readKib, ...named(await step.drbd.skippedByVerify(local, since)) };
@@ -93,9 +96,7 @@ const RESYNC_LOOK_MILLISECONDS = 200;
 
 /** @throws MirrorNotReady where the ends do not meet again, NotPermitted. */
 export function repairMirror(deps: NodeDependencies, mirror: Mirror): Promise<void> {
-  return act(deps, mirror, 'source', async (step) => {
-    const phases = ['Verifying', 'CuttingOver'] as const;
-    await requirePermission(deps, mirror, { role: 'source', phases, pairing: 'recorded', pointOfNoReturn: false });
+  return act(deps, mirror, { role: 'source', phases: VERIFIES, pointOfNoReturn: false }, async (step) => {
     const pair = pairOf(step, requireMetadata(step, await lookAround(step)).tags);
     await step.drbd.repair(pair, await sharedSecret(step));
     const attempt = deps.attempt();

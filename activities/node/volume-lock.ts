@@ -17,12 +17,21 @@ import { failure } from './failure.ts';
  */
 const LOCK_TIMEOUT_SECONDS = 30;
 
-/** Runs a step that acts on a volume. The host it is given hands the lock to every program it runs. @throws StaleActivity, LockTimeoutError */
-export async function actOnVolume<T>(deps: NodeDependencies, volume: string, task: (host: Host) => Promise<T>): Promise<T> {
+/**
+ * Runs a step that acts on a volume. @param open prepares it, and throws where it is not permitted: such a step leaves no token, with which a forged task
+ * would overtake the one that is permitted. The host it is given hands the lock to every program it runs. @throws StaleActivity, LockTimeoutError
+ */
+export async function actOnVolume<S, T>(
+  deps: NodeDependencies,
+  volume: string,
+  open: (host: Host) => Promise<S>,
+  task: (step: S) => Promise<T>,
+): Promise<T> {
   const { scheduledAt, keepAlive } = deps.attempt();
   const act = async (host: Host): Promise<T> => {
+    const step = await open(host);
     await admit(join(deps.stateDirectory, 'tokens'), volume, scheduledAt);
-    return task(host);
+    return task(step);
   };
   return lockVolume(deps, volume, act, keepAlive);
 }

@@ -1,7 +1,7 @@
 /**
  * What a node's agent does for a migration. Every step is an *ensure*: it looks first, acts on the difference, and may be called again at will,
- * after a crash at any instant and by a later attempt. Steps with phases read the LocalVolumeMigrate themselves and refuse (NotPermitted) unless it
- * names this migration, this node in that role, and one of the phases given here; those that make or mend a mirror, the mirror's pairing too.
+ * after a crash at any instant and by a later attempt. All but observeVolume read the LocalVolumeMigrate themselves and refuse (NotPermitted) unless
+ * it names this migration, this node in that role, one of the phases given here, and the mirror that is asked for; in an abort, of any pairing.
  *
  * Errors are ApplicationFailures whose type is a reason of `reasons.ts`.
  */
@@ -116,13 +116,13 @@ export interface NodeActivities {
   /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;
 
-  /** sync, source. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
+  /** sync, source, phases Syncing, Verifying, CuttingOver. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
   awaitSync(request: { readonly mirror: Mirror }): Promise<SyncOutcome>;
 
-  /** control, target. Before a verify and after it. @param request.logPosition what it answered before the verify. */
+  /** control, target, phases Verifying, CuttingOver. Before a verify and after it. @param request.logPosition what it answered before the verify. */
   readTargetCounter(request: { readonly mirror: Mirror; readonly logPosition?: number }): Promise<TargetCounter>;
 
-  /** sync, source. One verify of the whole device, or of these ranges one by one; heartbeats SyncProgress. Repairs nothing. */
+  /** sync, source, phases Verifying, CuttingOver. One verify of the whole device, or of these ranges one by one; heartbeats SyncProgress. Repairs nothing. */
   verifyMirror(request: { readonly mirror: Mirror; readonly ranges?: readonly SectorRange[] }): Promise<VerifyReport>;
 
   /** control, source, phases Verifying, CuttingOver, before the point of no return. Differences that a verify found are sent again; returns when the resync has started. */
@@ -141,7 +141,7 @@ export interface NodeActivities {
   markCutOver(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;
 
   /**
-   * sync. SHA-256 (hex) of the whole device: on the source beneath the closed mirror, on the target of the logical volume once the mirror is down.
+   * sync, phase CuttingOver. SHA-256 (hex) of the whole device: on the source beneath the closed mirror, on the target of the logical volume once the mirror is down.
    * Without one where the source's mirror was taken down already. Heartbeats.
    */
   hashVolume(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<{ readonly sha256?: string }>;

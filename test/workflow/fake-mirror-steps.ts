@@ -13,17 +13,13 @@ type MirrorSteps = Pick<
 >;
 
 const MAKES_MIRROR: readonly Phase[] = ['Preparing', 'Syncing', 'Verifying', 'CuttingOver'];
+const VERIFIES: readonly Phase[] = ['Verifying', 'CuttingOver'];
 
 export function createFakeMirrorSteps(world: World, node: Node, permitted: Permission): MirrorSteps {
-  const permittedToMake: Permission = (mirror, role, phases, pointOfNoReturn) => {
-    permitted(mirror, role, phases, pointOfNoReturn);
-    const recorded = world.openMigrate(mirror.migration.volume)?.pairing;
-    if (recorded !== mirror.pairing) throw fail('NotPermitted', `the record is at pairing ${recorded}`);
-  };
   const endpoint = (): MirrorEndpoint => ({ port: 20_000, minor: 20_000, logicalBlockSizeBytes: node.logicalBlockSizeBytes });
   const steps: MirrorSteps = {
     async allocateEndpoint({ mirror, role }) {
-      permittedToMake(mirror, role, MAKES_MIRROR);
+      permitted(mirror, role, MAKES_MIRROR);
       const { migration, pairing } = mirror;
       const found = node.mirrors.get(migration.volume);
       if (found?.migrationUid !== migration.uid || found.pairing !== pairing) {
@@ -37,7 +33,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async ensureTargetMirror({ mirror }) {
-      permittedToMake(mirror, 'target', MAKES_MIRROR);
+      permitted(mirror, 'target', MAKES_MIRROR);
       const { volume, uid } = mirror.migration;
       const disk = node.volumes.get(volume);
       if (disk && disk.migrationUid !== uid) throw fail('LogicalVolumeConflict', `${volume} on ${node.name} is somebody else's`);
@@ -51,7 +47,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async ensureSourceMirror({ mirror }) {
-      permittedToMake(mirror, 'source', ['Preparing', 'Syncing', 'Verifying'], false);
+      permitted(mirror, 'source', ['Preparing', 'Syncing', 'Verifying'], false);
       const state = node.mirrors.get(mirror.migration.volume);
       if (state?.pairing !== mirror.pairing) throw fail('MirrorNotReady', 'no metadata of this pairing');
       const peer = world.peerOf(mirror.migration.volume, node.name);
@@ -61,6 +57,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async awaitSync({ mirror }) {
+      permitted(mirror, 'source', ['Syncing', 'Verifying', 'CuttingOver']);
       const { volume } = mirror.migration;
       const disk = diskOf(node, mirror);
       const state = node.mirrors.get(volume);
@@ -76,6 +73,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async readTargetCounter({ mirror }) {
+      permitted(mirror, 'target', VERIFIES);
       const state = node.mirrors.get(mirror.migration.volume);
       if (!state?.attached) throw fail('MirrorNotReady', 'the mirror is not up');
       return { readKib: state.readKib };
@@ -92,7 +90,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async repairMirror({ mirror }) {
-      permittedToMake(mirror, 'source', ['Verifying', 'CuttingOver'], false);
+      permitted(mirror, 'source', VERIFIES, false);
       const peer = world.peerOf(mirror.migration.volume, node.name);
       if (peer) peer.disk.content = diskOf(node, mirror).content;
     },

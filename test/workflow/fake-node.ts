@@ -1,5 +1,6 @@
 /** A node's activities on a World: they look first, act on the difference, and refuse what the migration's record does not permit. */
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Mirror } from '../../core/contracts/migration.ts';
@@ -27,7 +28,7 @@ export function createFakeNodeActivities(world: World, nodeName: string): NodeAc
     },
 
     async closeSource({ mirror }) {
-      permitted(mirror, 'source', ['CuttingOver']);
+      permitted(mirror, 'source', ['CuttingOver'], false);
       const disk = diskOf(node, mirror);
       const facts = detachFacts(world, node, mirror);
       if (mayClose(judgeDetach(facts))) disk.active = false;
@@ -48,7 +49,8 @@ export function createFakeNodeActivities(world: World, nodeName: string): NodeAc
       disk.cutOverBy = mirror.migration.uid;
     },
 
-    async hashVolume({ mirror }) {
+    async hashVolume({ mirror, role }) {
+      permitted(mirror, role, ['CuttingOver']);
       return { sha256: createHash('sha256').update(diskOf(node, mirror).content).digest('hex') };
     },
 
@@ -72,6 +74,7 @@ export function createFakeNodeActivities(world: World, nodeName: string): NodeAc
     },
 
     async releaseTarget({ mirror }) {
+      permitted(mirror, 'target', ['RemovingSource'], true);
       const disk = diskOf(node, mirror);
       delete disk.migrationUid;
       delete disk.cutOverBy;
@@ -145,6 +148,11 @@ function requirePermission(world: World, node: string, mirror: Mirror, { role, p
   if (!phases.includes(migrate.phase)) throw fail('NotPermitted', `${migrate.ref.name} is in phase ${migrate.phase}`);
   if (pointOfNoReturn !== undefined && migrate.pointOfNoReturn !== pointOfNoReturn) {
     throw fail('NotPermitted', `the point of no return is ${migrate.pointOfNoReturn ? '' : 'not '}passed`);
+  }
+  const recorded = [migrate.pool, migrate.sizeBytes, migrate.pairing, migrate.source, migrate.target];
+  const asked = [mirror.pool, mirror.sizeBytes, mirror.pairing, mirror.source, mirror.target];
+  if (migrate.phase !== 'Aborting' && !isDeepStrictEqual(recorded, asked)) {
+    throw fail('NotPermitted', `the record has the mirror ${JSON.stringify(recorded)}, not ${JSON.stringify(asked)}`);
   }
 }
 

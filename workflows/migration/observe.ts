@@ -45,9 +45,12 @@ export const lookAtNodes: RunStage = async (run) => {
   }
   const lying = checkLogicalVolume(facts, source, { sourceNode: run.sourceNode, migrationUid: ref.uid });
   if (lying) throw badInput(lying);
+  const recorded = run.source;
   describeSource(run, pool, source);
   if (!run.target) return 'Reserving';
   continuePairing(run, source, ref.uid);
+  // A mirror that stands has the address it was made with, also where the node has another since.
+  if (run.mirrorStands && recorded) run.source = recorded;
   return run.closed ? 'CuttingOver' : 'AwaitingDetach';
 };
 

@@ -25,13 +25,14 @@ export class FakeCluster {
   migration: LocalVolumeMigrate;
 
   constructor(readonlyMirror: Mirror) {
-    const { name, uid, volume } = readonlyMirror.migration;
+    const { migration, ...shape } = readonlyMirror;
+    const { name, uid, volume } = migration;
     this.migration = {
       apiVersion: 'hwameistor.io/v1alpha1',
       kind: 'LocalVolumeMigrate',
       metadata: { name, uid, resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' },
       spec: { volumeName: volume, sourceNode: 'n1', targetNodesSuggested: [], migrateAllVols: true, abort: false },
-      status: { phase: 'Preparing', target: readonlyMirror.target, pairing: readonlyMirror.pairing },
+      status: { phase: 'Preparing', ...shape },
     };
     this.n1.addVolume(volume, readonlyMirror.sizeBytes, 'precious');
   }

@@ -25,7 +25,9 @@ export async function copy(cluster: FakeCluster, wanted: Mirror = mirror): Promi
   await cluster.insist(n2, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'target' }));
   const targetEndpoint = await cluster.insist(n2, (agent) => agent.ensureTargetMirror({ mirror: wanted, sourceEndpoint }));
   await cluster.insist(n1, (agent) => agent.ensureSourceMirror({ mirror: wanted, targetEndpoint }));
+  cluster.enter('Syncing');
   expect(await cluster.insist(n1, (agent) => agent.awaitSync({ mirror: wanted }))).toMatchObject({ kind: 'synced' });
+  cluster.enter('Verifying');
   const before = await cluster.insist(n2, (agent) => agent.readTargetCounter({ mirror: wanted }));
   const report = await cluster.insist(n1, (agent) => agent.verifyMirror({ mirror: wanted }));
   expect(report).toMatchObject({ completed: true, healthy: true, outOfSyncBytes: 0 });

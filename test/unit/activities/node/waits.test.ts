@@ -31,6 +31,7 @@ async function beginSync(cluster: FakeCluster) {
   await n2.allocateEndpoint({ mirror, role: 'target' });
   const targetEndpoint = await n2.ensureTargetMirror({ mirror, sourceEndpoint });
   await n1.ensureSourceMirror({ mirror, targetEndpoint });
+  cluster.enter('Syncing');
   const source = cluster.n1.resources.get('data_rehome')!;
   return { source, target: peerOf(cluster.n1, source)! };
 }
