@@ -1,25 +1,27 @@
 /**
- * What arrives from Temporal is parsed before any of it becomes part of a command, a path or a tag. Strict patterns: lvm(8) for volumes and volume
- * groups, and a uuid where Kubernetes gives one.
+ * What arrives from Temporal is parsed before any of it becomes part of a command, a path or a tag. Strict patterns: Kubernetes' for what is named as
+ * an object of its, lvm(8) for volume groups, and a uuid where Kubernetes gives one. None begins with a hyphen, or is `.` or `..`.
  */
 import { z } from 'zod';
 import type { Mirror, MirrorEndpoint, ThinVolume } from '../../core/contracts/migration.ts';
 import type { SectorRange } from '../../core/contracts/node-activities.ts';
-import { ipv4Schema, nodeNameSchema, volumeGroupNameSchema, volumeNameSchema } from '../../core/contracts/objects/meta.ts';
+import {
+  ipv4Schema,
+  nodeNameSchema,
+  objectNameSchema,
+  volumeGroupNameSchema,
+  volumeNameSchema,
+} from '../../core/contracts/objects/meta.ts';
 
 const portSchema = z.int().min(1).max(65_535);
 const minorSchema = z
   .int()
   .min(0)
   .max(2 ** 20 - 1);
+/** A LocalVolume's name, and so without the underscores of what stands beside a mirrored volume (mirror-names.ts). */
+const localVolumeNameSchema = volumeNameSchema.pipe(objectNameSchema);
 /** Leaves room for the suffixes of names made from it, within LVM's and the device mapper's 127 characters. */
-const mirroredVolumeNameSchema = volumeNameSchema.max(100);
-
-/** RFC 1123, as Kubernetes has it for the names of objects. */
-const objectNameSchema = z
-  .string()
-  .max(253)
-  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/);
+const mirroredVolumeNameSchema = volumeNameSchema.max(100).pipe(objectNameSchema);
 
 const mirrorEndSchema = z.object({ node: nodeNameSchema, storageAddress: ipv4Schema });
 
@@ -48,7 +50,7 @@ const roleSchema = z.enum(['source', 'target']);
 const sectorRangeSchema = z.object({ startSector: z.int().nonnegative(), sectors: z.int().positive() }) satisfies z.ZodType<SectorRange>;
 
 export const requestSchemas = {
-  volume: z.object({ volume: volumeNameSchema, pool: volumeGroupNameSchema }),
+  volume: z.object({ volume: localVolumeNameSchema, pool: volumeGroupNameSchema }),
   mirror: z.object({ mirror: mirrorSchema }),
   mirrorAndRole: z.object({ mirror: mirrorSchema, role: roleSchema }),
   targetMirror: z.object({ mirror: mirrorSchema, sourceEndpoint: endpointSchema }),

@@ -41,8 +41,8 @@ export const validatedBy = (...rules: ValidationRule[]) => ({ 'x-kubernetes-vali
 
 export const IMMUTABLE: ValidationRule = { rule: 'self == oldSelf', message: 'cannot be changed' };
 
-/** lvm(8), "Valid names": letters, digits and + _ . -, no leading hyphen, at most 127 characters. */
-const LVM_NAME = /^[A-Za-z0-9+_.][A-Za-z0-9+_.-]*$/;
+/** lvm(8), "Valid names": letters, digits and + _ . -, no leading hyphen, at most 127 characters. No leading point either: `.` and `..` are paths. */
+const LVM_NAME = /^[A-Za-z0-9+_][A-Za-z0-9+_.-]*$/;
 
 export const volumeGroupNameSchema = z.string().max(127).regex(LVM_NAME);
 
@@ -60,7 +60,12 @@ export const volumeNameSchema = z
   .meta(validatedBy(NOT_RESERVED));
 export const immutableVolumeNameSchema = volumeNameSchema.meta(validatedBy(NOT_RESERVED, IMMUTABLE));
 
-export const nodeNameSchema = z.string().min(1).max(253);
+/** RFC 1123, as Kubernetes has it for the names of objects. */
+export const objectNameSchema = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/);
+export const nodeNameSchema = objectNameSchema;
 export const ipv4Schema = z.ipv4();
 
 export const bytesSchema = z.int().nonnegative();
