@@ -65,8 +65,8 @@ export function openKube(kubeconfig: string | undefined, name: string): KubeClie
       kubeconfig === undefined
         ? 'KUBECONFIG is not set, and the service account cannot be used'
         : `KUBECONFIG is ${JSON.stringify(kubeconfig)}`;
-    throw new ConfigurationError(
-      `${given} (${error instanceof Error ? error.message : String(error)}). Set it to the path of a kubeconfig file.`,
-    );
+    // One line: what follows it may be the part of the file that could not be read, with a token in it.
+    const [problem] = (error instanceof Error ? error.message : String(error)).split('\n');
+    throw new ConfigurationError(`${given} (${problem}). Set it to the path of a kubeconfig file.`);
   }
 }

@@ -115,7 +115,7 @@ export class Programs {
     const programs = new Programs(await mkdtemp(join(tmpdir(), 'rehome-programs-')), world);
     await buildAll(programs.#directory);
     await programs.#apply('controller-rbac.yaml', 'agent-rbac.yaml', 'agent-admission-policy.yaml');
-    await writeFile(join(programs.#directory, 'cluster-key'), 'a key for tests');
+    await writeFile(join(programs.#directory, 'cluster-key'), 'a key for tests, long enough');
     return programs;
   }
 

@@ -51,11 +51,14 @@ export function agentActivities(node: Omit<NodeDependencies, 'attempt'>, progres
   };
 }
 
-/** @throws {ConfigurationError} where the key cannot be read: found at start, not at the first mirror. */
+/** Fewer could be guessed: all that is secret about a mirror follows from the key. */
+const MINIMUM_KEY_BYTES = 16;
+
+/** @throws {ConfigurationError} where there is no good key: found at start, not at the first mirror. */
 export async function checkClusterKey({ clusterKeyFile }: AgentConfiguration): Promise<void> {
   const key = await readFile(clusterKeyFile).catch((error: Error) => error);
-  if (!(key instanceof Error) && key.length > 0) return;
-  const problem = key instanceof Error ? key.message : 'the file is empty';
+  if (!(key instanceof Error) && key.length >= MINIMUM_KEY_BYTES) return;
+  const problem = key instanceof Error ? key.message : `it has ${key.length} bytes, a key needs ${MINIMUM_KEY_BYTES}`;
   throw new ConfigurationError(
     `CLUSTER_KEY_FILE is ${JSON.stringify(clusterKeyFile)} (${problem}). Set it to the file with the key that all agents share, mounted from Secret rehome-cluster-key.`,
   );

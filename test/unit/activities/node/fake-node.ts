@@ -94,7 +94,7 @@ export class FakeNode {
         if (!(error instanceof Refusal)) throw error;
         const { exitCode, message: stderr } = error;
         if (options?.expectedExitCodes?.includes(exitCode)) return { exitCode, stdout: '', stderr };
-        throw new CommandError({ program, args, stderr, ending: { exitCode } });
+        throw new CommandError({ program, args, stderr, ending: { exitCode } }, options?.secrets);
       }
     };
     return {

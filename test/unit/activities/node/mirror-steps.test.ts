@@ -184,18 +184,3 @@ describe('writes of an application', () => {
     expect(cluster.n1.devices.has('LocalStorage_PoolHDD-data')).toBe(true);
   });
 });
-
-test('no secret is in an argument or an answer of an activity', async () => {
-  const cluster = newCluster();
-  const answers: unknown[] = [];
-  const insist = cluster.insist.bind(cluster);
-  cluster.insist = async (node, step) => {
-    const answer = await insist(node, step);
-    answers.push(answer);
-    return answer;
-  };
-  await move(cluster);
-  const secrets = cluster.commands.flatMap((line) => /--shared-secret=(\S+)/.exec(line)?.[1] ?? []);
-  expect(new Set(secrets).size).toBe(1);
-  expect(JSON.stringify(answers)).not.toContain(secrets[0]);
-});
