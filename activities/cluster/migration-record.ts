@@ -39,10 +39,12 @@ export const findMigration =
     return open && recordOf(deps, open);
   };
 
-/** The migration as it stands now. @throws NotPermitted where somebody has deleted it, or another has taken its name. */
-export async function readMigration(kube: KubeClient, { name, uid }: MigrationRef): Promise<LocalVolumeMigrate> {
+/** The migration as it stands now. @throws NotPermitted where somebody has deleted it, another has taken its name, or it is about another volume. */
+export async function readMigration(kube: KubeClient, { name, uid, volume }: MigrationRef): Promise<LocalVolumeMigrate> {
   const found = await kube.find(localVolumeMigrates, { name });
   if (found?.metadata.uid !== uid) throw permanent('NotPermitted', `LocalVolumeMigrate ${name} is gone: nothing allows this step`);
+  const { volumeName } = found.spec;
+  if (volumeName !== volume) throw permanent('NotPermitted', `LocalVolumeMigrate ${name} moves volume ${volumeName}, not ${volume}`);
   return found;
 }
 

@@ -37,7 +37,7 @@ export const switchObjects = (deps: Deps): ClusterActivities['switchObjects'] =>
   const probe = new NodeAffinityProbe();
   return async (request) => {
     const { ref, sourceNode, target } = request;
-    const migrate = await readPermission(deps.kube, ref, target.node);
+    const migrate = await readPermission(deps.kube, ref, { source: sourceNode, target: target.node });
     const replica = await ensureReplica(deps, request);
     deps.reachFaultPoint('after', 'switchObjects.replica');
     const left = replicasOf(deps.stores, ref.volume).filter(({ spec }) => spec.nodeName === sourceNode);
@@ -55,7 +55,7 @@ export const switchObjects = (deps: Deps): ClusterActivities['switchObjects'] =>
 export const removeSourceReplica =
   ({ kube, stores }: Deps): ClusterActivities['removeSourceReplica'] =>
   async ({ ref, sourceNode }) => {
-    await readPermission(kube, ref);
+    await readPermission(kube, ref, { source: sourceNode });
     const left = replicasOf(stores, ref.volume).filter(({ spec }) => spec.nodeName === sourceNode);
     for (const { metadata } of left) {
       await kube.delete(localVolumeReplicas, metadata, { preconditions: { uid: metadata.uid } }).catch((error: unknown) => {
@@ -65,12 +65,18 @@ export const removeSourceReplica =
     await releaseReservation({ kube })({ ref });
   };
 
-/** @throws NotPermitted unless this migration is past its point of no return (and moves to that node), and has not ended. */
-async function readPermission(kube: KubeClient, ref: MigrationRef, targetNode?: string): Promise<LocalVolumeMigrate> {
+/** @throws NotPermitted unless this migration is past its point of no return, moves from and to these nodes, and has not ended. */
+async function readPermission(
+  kube: KubeClient,
+  ref: MigrationRef,
+  nodes: { readonly source: string; readonly target?: string },
+): Promise<LocalVolumeMigrate> {
   const migrate = await readMigration(kube, ref);
+  const { sourceNode } = migrate.spec;
   const { pointOfNoReturn, target } = migrate.status ?? {};
-  if (!pointOfNoReturn || hasEnded(migrate) || (targetNode !== undefined && target?.node !== targetNode)) {
-    const state = `${migrate.status?.phase} to ${target?.node ?? 'no node'}, point of no return ${pointOfNoReturn ? '' : 'not '}passed`;
+  const movesThere = nodes.source === sourceNode && (nodes.target === undefined || nodes.target === target?.node);
+  if (!pointOfNoReturn || hasEnded(migrate) || !movesThere) {
+    const state = `${migrate.status?.phase} from ${sourceNode} to ${target?.node ?? 'no node'}, point of no return ${pointOfNoReturn ? '' : 'not '}passed`;
     throw permanent('NotPermitted', `LocalVolumeMigrate ${ref.name} does not allow to switch objects: it is ${state}`);
   }
   return migrate;

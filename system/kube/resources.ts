@@ -129,6 +129,8 @@ export function pathOf<T extends KubeObject>(
 ): string {
   if (resource.namespaced && name !== undefined && namespace === undefined)
     throw new Error(`${resource.kind} ${name} is named without its namespace`);
+  // In an address they would lead to another object, or to all of them.
+  if (name === '.' || name === '..') throw new Error(`${resource.kind} cannot be called ${name}`);
   const root = resource.group === '' ? `/api/${resource.version}` : `/apis/${resource.group}/${resource.version}`;
   const segments = [resource.plural, ...(name === undefined ? [] : [name]), ...(subresource === undefined ? [] : [subresource])];
   const scope = resource.namespaced && namespace !== undefined ? ['namespaces', namespace] : [];

@@ -152,12 +152,16 @@ describe('switching the objects to the target', () => {
     expect((await volumeOf('foreign')).metadata.deletionTimestamp).toBeUndefined();
   });
 
-  test('is refused before the point of no return, to another target, and after the end', async () => {
+  test('is refused before the point of no return, between other nodes, for another volume, and after the end', async () => {
     await world.addVolume('early', n1);
     const { ref } = await world.activities.openMigration({ volume: 'early', sourceNode: 'n1', trigger: 'node-drain' });
     await expect(world.activities.switchObjects(request(ref))).rejects.toMatchObject({ type: 'NotPermitted' });
     await world.activities.reportPhase({ ref, phase: 'CuttingOver', message: 'test', target: n2, pointOfNoReturn: true });
-    await expect(world.activities.switchObjects({ ...request(ref), target: n1 })).rejects.toMatchObject({ type: 'NotPermitted' });
+    await world.addVolume('bystander', n1);
+    for (const wrong of [{ target: n1 }, { sourceNode: 'n2' }, { ref: { ...ref, volume: 'bystander' } }]) {
+      await expect(world.activities.switchObjects({ ...request(ref), ...wrong })).rejects.toMatchObject({ type: 'NotPermitted' });
+    }
+    expect(await replicaOn('bystander', 'n2')).toEqual([]);
     await world.activities.reportPhase({ ref, phase: 'Completed', message: 'test' });
     await expect(world.activities.switchObjects(request(ref))).rejects.toMatchObject({ type: 'NotPermitted' });
     expect(await replicaOn('early', 'n2')).toEqual([]);
@@ -169,6 +173,7 @@ test('removing the source replica takes the reservation with it, and may be repe
   const reserve = { ref, sourceNode: 'n1', pool: POOL, sizeBytes: 64 * MiB, givenUp: {} };
   expect(await world.activities.reserveTarget(reserve)).toMatchObject({ kind: 'reserved', target: n2 });
   await world.activities.switchObjects(request(ref));
+  await expect(world.activities.removeSourceReplica({ ref, sourceNode: 'n2' })).rejects.toMatchObject({ type: 'NotPermitted' });
   await world.activities.removeSourceReplica({ ref, sourceNode: 'n1' });
   await world.activities.removeSourceReplica({ ref, sourceNode: 'n1' });
   expect(await replicaOn('removed', 'n1')).toEqual([]);
