@@ -14,7 +14,7 @@ import { listPhysicalVolumes, listSegments } from '../../system/lvm/report.ts';
 import { listListeningPorts } from '../../system/network.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
-import { createMetadata, listAllTags, removeMetadata } from './metadata-volume.ts';
+import { createMetadata, listTagged, removeMetadata, type Tagged } from './metadata-volume.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
 import { parseMetadataTags, tag } from './mirror-tags.ts';
 import { MAKES_MIRROR } from './permission.ts';
@@ -59,7 +59,7 @@ async function clearEarlierPairing(step: MirrorStep, found: NodeVolume): Promise
 async function allocate(step: MirrorStep, previousPort: number | undefined): Promise<{ port: number; minor: number }> {
   const { deps, mirror } = step;
   return allocateOnNode(deps, step.host, async (host) => {
-    const taken = await endpointsTaken(step, await listAllTags(host, deps.stateDirectory));
+    const taken = await endpointsTaken(step, await listTagged(host, deps.stateDirectory));
     if (previousPort !== undefined) taken.ports.add(previousPort);
     const port = firstFree(deps.portRange, taken.ports);
     const minor = firstFree(deps.minorRange, taken.minors);
@@ -79,8 +79,8 @@ async function allocate(step: MirrorStep, previousPort: number | undefined): Pro
 }
 
 /** By mirrors that are up, by mirrors that a reboot took down and that will come back, and by anybody else. */
-async function endpointsTaken({ host, drbd }: MirrorStep, allTags: readonly (readonly string[])[]) {
-  const allocated = allTags.map(parseMetadataTags).filter((tags) => tags !== undefined);
+async function endpointsTaken({ host, drbd }: MirrorStep, tagged: readonly Tagged[]) {
+  const allocated = tagged.map(({ tags }) => parseMetadataTags(tags)).filter((tags) => tags !== undefined);
   const ports = new Set([...allocated.map(({ port }) => port), ...(await listListeningPorts(host))]);
   const inKernel = await drbd.listMinors();
   return { ports, minors: new Set([...allocated.map(({ minor }) => minor), ...inKernel]) };

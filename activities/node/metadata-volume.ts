@@ -50,11 +50,18 @@ export async function findMetadata(site: MetadataSite, volumes: readonly Logical
   return { tags, allTags, place: logicalVolume ?? fileOf(site) };
 }
 
-/** The tags of everything that migrations have on this node: of logical volumes, each by itself, and of files. */
-export async function listAllTags(host: Host, stateDirectory: string): Promise<(readonly string[])[]> {
+export interface Tagged {
+  /** Of a logical volume with its volume group, or of a file. */
+  readonly name: string;
+  readonly tags: readonly string[];
+}
+
+/** Everything on this node that can carry tags: all logical volumes, and the files of metadata. */
+export async function listTagged(host: Host, stateDirectory: string): Promise<Tagged[]> {
   const volumes = await listLogicalVolumes(host);
-  const files = await Promise.all((await listMetadataFiles(stateDirectory)).map((name) => readFileTags({ stateDirectory, name })));
-  return [...volumes.map(({ tags }) => tags), ...files.filter((tags) => tags !== undefined)];
+  const names = await listMetadataFiles(stateDirectory);
+  const files = await Promise.all(names.map(async (name) => ({ name, tags: (await readFileTags({ stateDirectory, name })) ?? [] })));
+  return [...volumes.map(({ volumeGroup, name, tags }) => ({ name: `${volumeGroup}/${name}`, tags })), ...files];
 }
 
 /** With its tags in one step, so that nothing without tags is ever left behind. */

@@ -8,7 +8,7 @@ import { Tag } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { discard, restore } from './abort.ts';
 import type { NodeDependencies } from './dependencies.ts';
-import { listAllTags } from './metadata-volume.ts';
+import { listTagged } from './metadata-volume.ts';
 import { openStep } from './mirror-step.ts';
 import { tagValue } from './mirror-tags.ts';
 import { requestSchemas } from './requests.ts';
@@ -27,7 +27,7 @@ export async function sweepAborted(deps: NodeDependencies, migrations: readonly 
   const swept: LocalVolumeMigrate[] = [];
   const failed: Sweep['failed'][number][] = [];
   if (aborted.length === 0) return { swept, failed };
-  const tagged = new Set((await listAllTags(deps.host, deps.stateDirectory)).map((tags) => tagValue(tags, Tag.migration)));
+  const tagged = new Set((await listTagged(deps.host, deps.stateDirectory)).map(({ tags }) => tagValue(tags, Tag.migration)));
   for (const migration of aborted.filter(({ metadata }) => tagged.has(metadata.uid))) {
     try {
       await sweep(deps, migration);

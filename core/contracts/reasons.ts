@@ -87,6 +87,7 @@ export const EVENT_REASONS = [
   'MigrationAborted',
   'NeedsAttention',
   'PersistentVolumeRebound',
+  'LeftOver',
 ] as const;
 export type EventReason = (typeof EVENT_REASONS)[number];
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
 import type { KubeClient, NewObject } from '../../system/kube/client.ts';
 import { isInvalid, KubeError } from '../../system/kube/errors.ts';
+import { EventRecorder, type Regarding, regarding } from '../../system/kube/events.ts';
 import {
   localStorageNodes,
   localVolumeGroups,
@@ -9,7 +10,7 @@ import {
   localVolumeReplicas,
   localVolumes,
 } from '../../system/kube/hwameistor-resources.ts';
-import { customResourceDefinitions, leases } from '../../system/kube/resources.ts';
+import { customResourceDefinitions, leases, nodes } from '../../system/kube/resources.ts';
 import { clientOf, grantRights, kubectl, leaseOf, startAgent } from './agents.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 
@@ -238,6 +239,22 @@ describe('an agent', () => {
     ['delete its LocalStorageNode', () => n1.delete(localStorageNodes, { name: 'n1' })],
   ])('has no right to %s', async (_, call) => {
     await expect(call()).rejects.toSatisfy((error) => error instanceof KubeError && error.status === 403);
+  });
+
+  test('tells Events of its own node and of nothing else', async () => {
+    const tell = async (agent: KubeClient, object: Regarding): Promise<string> => {
+      const errors: unknown[] = [];
+      const options = { client: agent, reportingController: 'rehome.io/agent', reportingInstance: 'test' };
+      const recorder = new EventRecorder({ ...options, onError: (error) => void errors.push(error) });
+      await recorder.tell({ regarding: object, reason: 'LeftOver', note: 'test', type: 'Warning' });
+      return errors.map(String).join();
+    };
+    const [own, others] = await Promise.all(['n1', 'n2'].map(async (name) => regarding(nodes, await admin.get(nodes, { name }))));
+    expect(await tell(n1, own!)).toBe('');
+    expect(await tell(n1, own!), 'once more').toBe('');
+    expect(await tell(n1, others!)).toContain('Events of its own node only');
+    const migration = regarding(localVolumeMigrates, await admin.get(localVolumeMigrates, { name: 'migrate-n1' }));
+    expect(await tell(n1, migration)).toContain('Events of its own node only');
   });
 
   test('with a token that is bound to no pod writes nothing', async () => {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { type NodeDependencies, sweepAborted } from '../../../../activities/node/index.ts';
+import { findOrphans, type NodeDependencies, sweepAborted } from '../../../../activities/node/index.ts';
 import type { LocalVolumeMigrate } from '../../../../core/contracts/objects/index.ts';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
 import type { FakeNode } from './fake-node.ts';
-import { copy, newCluster } from './scenario.ts';
+import { close, copy, mark, newCluster } from './scenario.ts';
 
 /** The source is restored; the target's agent was away. */
 async function abortWithoutTarget(cluster: FakeCluster): Promise<void> {
@@ -69,5 +69,34 @@ describe('an agent that was away during an abort', () => {
     const { swept, failed } = await sweepAborted(cluster.dependencies(cluster.n2), all);
     expect(failed.map(({ migration: { metadata } }) => metadata.name)).toEqual(all.slice(0, 2).map(({ metadata }) => metadata.name));
     expect(swept).toEqual([migration]);
+  });
+});
+
+describe('what nobody looks after is found', () => {
+  const orphansOn = async (cluster: FakeCluster, node: FakeNode, migrations: readonly LocalVolumeMigrate[] = []) =>
+    (await findOrphans(cluster.dependencies(node), async () => migrations)).map(({ names }) => names);
+
+  test('where the metadata is a file', async () => {
+    const cluster = newCluster();
+    cluster.n1.freeBytes = 0;
+    await copy(cluster);
+    expect(await orphansOn(cluster, cluster.n1)).toEqual([['data_rehome_metadata']]);
+    expect(await orphansOn(cluster, cluster.n1, [cluster.migration])).toEqual([]);
+  });
+
+  test('where a source has nothing but the mark of the point of no return', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    await mark(cluster);
+    await cluster.agent(cluster.n1).dissolveMirror({ mirror, role: 'source' });
+    expect(await orphansOn(cluster, cluster.n1)).toEqual([['LocalStorage_PoolHDD/data']]);
+    expect(await orphansOn(cluster, cluster.n1, [cluster.migration])).toEqual([]);
+  });
+
+  test('without a request for objects where nothing carries a tag', async () => {
+    const cluster = newCluster();
+    const asked = findOrphans(cluster.dependencies(cluster.n1), () => Promise.reject(new Error('asked')));
+    expect(await asked).toEqual([]);
   });
 });
