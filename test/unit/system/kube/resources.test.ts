@@ -12,6 +12,10 @@ describe('the path of', () => {
     expect(path()).toBe(expected);
   });
 
+  test.each(['.', '..'])('an object called %s is refused, which would be another path', (name) => {
+    expect(() => pathOf(nodes, { name })).toThrow(`Node cannot be called ${name}`);
+  });
+
   test('an object without its namespace is refused before it is asked for', () => {
     expect(() => pathOf(pods, { name: 'p' })).toThrow('Pod p is named without its namespace');
   });
