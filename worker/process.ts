@@ -5,11 +5,15 @@
  *             1  something that should not happen
  *             2  the configuration is invalid
  *             3  refused to run, for a reason that a person has to change
+ *             4  told to stop, and something that ran did not end in time
  */
 import { ConfigurationError } from '../core/contracts/configuration.ts';
 import { KubeClient } from '../system/kube/client.ts';
 import { loadKubeConfig } from '../system/kube/connection.ts';
 import { createLogger, installRuntime, type Logger } from './logging.ts';
+
+/** Within Kubernetes' 30 s between SIGTERM and SIGKILL, which would leave no word of what did not end. */
+const STOPS_WITHIN_SECONDS = 25;
 
 /** Nothing is wrong with the program or its configuration, but it must not run. */
 export class RefusalError extends Error {
@@ -28,9 +32,16 @@ export interface Program<Configuration extends { readonly logLevel: string }> {
 /** Runs a program and ends the process: whatever timer or connection is left over keeps it no longer. */
 export async function runProgram<Configuration extends { readonly logLevel: string }>(program: Program<Configuration>): Promise<never> {
   const stop = new AbortController();
+  let logger: Logger | undefined;
+  const endInTime = (): void => {
+    setTimeout(() => {
+      logger?.fatal(`did not end within ${STOPS_WITHIN_SECONDS} s: what still ran is for the next one to take up`);
+      process.exit(4);
+    }, STOPS_WITHIN_SECONDS * 1000);
+  };
+  stop.signal.addEventListener('abort', endInTime, { once: true });
   // The second signal of a kind is not caught: it ends the process at once.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
-  let logger: Logger | undefined;
   try {
     const configuration = program.parse(process.env);
     logger = createLogger(program.name, configuration.logLevel, program.logFields?.(configuration));

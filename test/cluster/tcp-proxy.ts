@@ -40,6 +40,15 @@ export class TcpProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.unpipe().pause();
   }
 
+  /** What was on its way since `freeze` arrives. */
+  thaw(): void {
+    this.heal();
+    for (const [client, server] of this.#pairs) {
+      client.pipe(server);
+      server.pipe(client);
+    }
+  }
+
   heal(): void {
     this.#state = 'open';
   }

@@ -33,7 +33,7 @@ export interface AgentOptions {
 const CONTROL_SLOTS = 4;
 /** A wait costs nothing; how many volumes sync at once is the workflows' to decide. */
 const SYNC_SLOTS = 100;
-/** Within Kubernetes' 30 s between SIGTERM and SIGKILL. */
+/** From SIGTERM on; what has not ended then is cancelled, and ends with the process at the latest. */
 const CONTROL_GRACE = '15s';
 
 /** Runs until the signal ends it. @throws where a worker ends by itself, and {ConfigurationError} before anything is begun. */

@@ -44,9 +44,8 @@ export interface ControllerOptions {
   readonly signal: AbortSignal;
 }
 
-/** Within Kubernetes' 30 s between SIGTERM and SIGKILL: activities get the first, and are cancelled then. */
-const SHUTDOWN_GRACE = '10s';
-const SHUTDOWN_FORCE = '20s';
+/** From SIGTERM on; what has not ended then is cancelled, and ends with the process at the latest. */
+const SHUTDOWN_GRACE = '15s';
 /** More than migrations live at once: a cache that is smaller replays their histories again and again, which costs more memory than it saves. */
 const CACHED_WORKFLOWS = 500;
 /** Each holds objects of the API server while it waits for the next answer; more at once end no sooner. */
@@ -96,7 +95,6 @@ async function run(
     maxCachedWorkflows: CACHED_WORKFLOWS,
     maxConcurrentActivityTaskExecutions: CONCURRENT_ACTIVITIES,
     shutdownGraceTime: SHUTDOWN_GRACE,
-    shutdownForceTime: SHUTDOWN_FORCE,
   });
 
   const tasks = new LeaderTasks(() => createLeaderTasks(parts, activities), logger);
@@ -122,7 +120,7 @@ async function run(
   election.start();
   logger.info({ taskQueue: configuration.taskQueue }, 'controller runs');
   // Another one may lead while the worker here lets its activities end.
-  await worker.runUntil(untilAborted(signal).then(leave));
+  await Promise.all([worker.runUntil(untilAborted(signal)), untilAborted(signal).then(leave)]);
 }
 
 interface Parts {
