@@ -13,6 +13,8 @@ export interface ClusterDependencies {
   readonly workflows: MigrationWorkflows;
   readonly turns: SyncTurns;
   readonly now: () => Date;
+  /** When Temporal's server scheduled the attempt that calls this, in milliseconds of its clock: rises over attempts, runs and resets of a workflow. */
+  readonly scheduledAt: () => number;
   /** Where the agents' Leases are. */
   readonly namespace: string;
   /** Source and target are hashed whole before a PersistentVolume is changed. */

@@ -11,14 +11,16 @@ import type { MigrateVolumeInput, MigrationRef } from '../../core/contracts/migr
 import { Label, workflowId } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { isTerminal, stateOfPhase } from '../../core/contracts/phases.ts';
+import { isOnSource } from '../../core/domain/entry.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { isAlreadyExists, isConflict } from '../../system/kube/errors.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
+import { observeVolume } from './volume-facts.ts';
 import { mirrorEnd } from './volume-objects.ts';
 
-type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'hashCheck'>;
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'hashCheck'>;
 
 /** Names of objects have 253 characters at most; a hyphen and the suffix follow the volume. */
 const VOLUME_CHARACTERS = 253 - 7;
@@ -28,7 +30,9 @@ export const openMigration =
   async (request) => {
     const { kube } = deps;
     const known = await migrationsOf(kube, request.volume);
-    const open = known.find((migrate) => !hasEnded(migrate)) ?? (await create(kube, request, known));
+    const standing = known.find((migrate) => !hasEnded(migrate));
+    if (!standing) await requireNotMoved(deps, request, known);
+    const open = standing ?? (await create(kube, request, known));
     return recordOf(deps, open.status?.phase === undefined ? await begin(deps, open) : open);
   };
 
@@ -51,6 +55,14 @@ export async function readMigration(kube: KubeClient, { name, uid, volume }: Mig
 export function hasEnded({ status }: LocalVolumeMigrate): boolean {
   if (status?.phase !== undefined) return isTerminal(status.phase);
   return status?.state === 'Completed' || status?.state === 'Aborted';
+}
+
+/** An activity that outlived its workflow comes when the next one has moved the volume, and would open a migration that nobody runs. */
+async function requireNotMoved(deps: Deps, request: MigrateVolumeInput, ended: readonly LocalVolumeMigrate[]): Promise<void> {
+  const { volume, sourceNode } = request;
+  const wasMoved = ended.some(({ spec, status }) => status?.phase === 'Completed' && spec.sourceNode === sourceNode);
+  if (!wasMoved || isOnSource(await observeVolume(deps)(request), sourceNode)) return;
+  throw permanent('SourceReplicaMissing', `volume ${volume} has moved away from ${sourceNode} meanwhile`);
 }
 
 /** The oldest first. */

@@ -2,7 +2,8 @@
  * Writes how far a migration is: into its LocalVolumeMigrate, and as Events.
  *
  * What is written here is what agents take their permission from, so a report must not undo another: it is a compare-and-swap on the phase that was
- * read, an ended migration takes no report, and past the point of no return there is no way back to an earlier phase.
+ * read, an ended migration takes no report, past the point of no return there is no way back to an earlier phase, and a report that was ordered before
+ * the last one is of a run that was terminated since.
  */
 import type { ClusterActivities, PhaseReport } from '../../core/contracts/cluster-activities.ts';
 import type { LocalVolumeMigrate, LocalVolumeMigrateStatus } from '../../core/contracts/objects/index.ts';
@@ -19,7 +20,7 @@ import { readMigration } from './migration-record.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 import { claimOf, podsOf } from './volume-objects.ts';
 
-type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'events'>;
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'scheduledAt' | 'events'>;
 
 /** The phases that follow the point of no return; a migration may be parked in any of them. */
 const FORWARD: readonly Phase[] = ['CuttingOver', 'RemovingSource', 'Completed', 'NeedsAttention'];
@@ -34,13 +35,14 @@ export const reportPhase =
     if (report.event) await tell(deps, migrate, report.event, `volume ${report.ref.volume}: ${messageOf(report)}`);
   };
 
-async function write({ kube, now }: Deps, report: PhaseReport): Promise<LocalVolumeMigrate> {
+async function write({ kube, now, scheduledAt }: Deps, report: PhaseReport): Promise<LocalVolumeMigrate> {
+  const reportedAt = scheduledAt();
   const first = await readMigration(kube, report.ref);
   let found = first;
   for (let attempt = 1; ; attempt++) {
-    assertAllowed(found, report);
+    assertAllowed(found, report, reportedAt);
     const { name, resourceVersion } = found.metadata;
-    const patch = { metadata: { resourceVersion }, status: statusOf(report, found.status ?? {}, now()) };
+    const patch = { metadata: { resourceVersion }, status: { ...statusOf(report, found.status ?? {}, now()), reportedAt } };
     try {
       return await kube.mergePatch(localVolumeMigrates, { name }, patch, { subresource: 'status' });
     } catch (error) {
@@ -52,10 +54,13 @@ async function write({ kube, now }: Deps, report: PhaseReport): Promise<LocalVol
   }
 }
 
-function assertAllowed({ metadata, status }: LocalVolumeMigrate, { phase }: PhaseReport): void {
+function assertAllowed({ metadata, status }: LocalVolumeMigrate, { phase }: PhaseReport, reportedAt: number): void {
   const current = status?.phase;
   if (current !== undefined && isTerminal(current) && phase !== current) {
     throw permanent('StaleActivity', `LocalVolumeMigrate ${metadata.name} has ended (${current}) and cannot enter ${phase}`);
+  }
+  if (reportedAt < (status?.reportedAt ?? 0)) {
+    throw permanent('StaleActivity', `LocalVolumeMigrate ${metadata.name} has had a later report than this one of ${phase}`);
   }
   if (status?.pointOfNoReturn && !FORWARD.includes(phase)) {
     throw permanent(

@@ -121,7 +121,7 @@ export interface NodeEvictionFacts {
 
 export interface ClusterActivities {
   observeVolume(request: MigrateVolumeInput & { readonly ref?: MigrationRef }): Promise<VolumeFacts>;
-  /** The volume's LocalVolumeMigrate that has not ended, or a new one. */
+  /** The volume's LocalVolumeMigrate that has not ended, or a new one. @throws SourceReplicaMissing where another run has moved the volume meanwhile. */
   openMigration(request: MigrateVolumeInput): Promise<MigrationRecord>;
   /** The open migration of the volume, if there is one; else nothing. Opens none. Read live: a store that lags would revive one that has ended. */
   findMigration(request: { readonly volume: string }): Promise<MigrationRecord | undefined>;

@@ -26,9 +26,13 @@ export function chooseEntry(record: MigrationRecord | undefined, facts: VolumeFa
   return phase === 'Aborting' || record.abortedByPerson ? 'Aborting' : 'Pending';
 }
 
-function isWanted({ localVolume, sourceReplica, unwanted }: VolumeFacts, sourceNode: string): boolean {
-  const onSource = sourceReplica !== undefined || localVolume?.replicaNodes.includes(sourceNode) === true;
-  return onSource && unwanted === undefined;
+function isWanted(facts: VolumeFacts, sourceNode: string): boolean {
+  return isOnSource(facts, sourceNode) && facts.unwanted === undefined;
+}
+
+/** As any of its objects says. */
+export function isOnSource({ localVolume, sourceReplica }: VolumeFacts, sourceNode: string): boolean {
+  return sourceReplica !== undefined || localVolume?.replicaNodes.includes(sourceNode) === true;
 }
 
 /** A tag on a logical volume says that this migration passed its point of no return, even if the record lost it. */

@@ -5,7 +5,7 @@ import { Annotation, Label } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { localVolumeMigrates, localVolumeReplicas } from '../../system/kube/hwameistor-resources.ts';
 import { nodes, persistentVolumeClaims, pods, volumeAttachments } from '../../system/kube/resources.ts';
-import { MiB, MigrationWorld } from './migration-world.ts';
+import { MiB, MigrationWorld, POOL } from './migration-world.ts';
 
 let world: MigrationWorld;
 let n1: MirrorEnd;
@@ -86,6 +86,16 @@ describe('opening a migration', () => {
     expect(next.ref.name).not.toBe(ref.name);
   });
 
+  test('is refused once the volume has moved: whoever asks then has outlived its workflow', async () => {
+    await world.addVolume('moved', n1);
+    const ref = await world.cutOver('moved', 'n1', n2);
+    await world.activities.switchObjects({ ref, sourceNode: 'n1', target: n2, sizeBytes: 64 * MiB, pool: POOL });
+    await world.activities.removeSourceReplica({ ref, sourceNode: 'n1' });
+    await world.activities.reportPhase({ ref, phase: 'Completed', message: 'test' });
+    await expect(world.activities.openMigration(move('moved'))).rejects.toMatchObject({ type: 'SourceReplicaMissing' });
+    expect(await world.client.list(localVolumeMigrates, { labelSelector: `${Label.volume}=moved` })).toHaveLength(1);
+  });
+
   test('one that somebody has deleted allows no report', async () => {
     const { ref } = await world.activities.openMigration(move('deleted'));
     await world.client.delete(localVolumeMigrates, { name: ref.name });
@@ -94,6 +104,14 @@ describe('opening a migration', () => {
 });
 
 describe('reporting a phase', () => {
+  test('is refused where it was ordered before the last report: its workflow was terminated since', async () => {
+    const { ref } = await world.activities.openMigration(move('overtaken'));
+    await world.activities.reportPhase({ ref, phase: 'Verifying', message: 'test' });
+    const late = createClusterActivities({ ...world.dependencies, scheduledAt: () => Date.now() - 60_000 });
+    await expect(late.reportPhase({ ref, phase: 'Preparing', message: 'late' })).rejects.toMatchObject({ type: 'StaleActivity' });
+    expect((await read(ref.name)).status).toMatchObject({ phase: 'Verifying', message: 'test' });
+  });
+
   test('writes it in both vocabularies, and times the first entry only', async () => {
     const { ref } = await world.activities.openMigration(move('timed'));
     const report = { ref, phase: 'Syncing', message: 'first', target: n2 } as const;

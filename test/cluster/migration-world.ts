@@ -85,6 +85,7 @@ export class MigrationWorld {
         onError: (error) => this.errors.push(error),
       }),
       now: () => new Date(),
+      scheduledAt: () => Date.now(),
       namespace: NAMESPACE,
       hashCheck: true,
       logger,

@@ -62,12 +62,16 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
     async openMigration({ volume, sourceNode }) {
       const open = world.openMigrate(volume);
       if (open) return recordOf(world, open);
+      const ended = world.migrates.filter((migrate) => migrate.ref.volume === volume && migrate.sourceNode === sourceNode);
+      const hasMoved = ended.some(({ phase }) => phase === 'Completed') && !world.volumes.get(volume)?.replicas.has(sourceNode);
+      if (hasMoved) throw permanent('SourceReplicaMissing', `${volume} has moved away from ${sourceNode}`);
       const number = world.migrates.length + 1;
       const ref = { name: `${volume}-${number}`, uid: `uid-${number}`, volume };
       const migrate: Migrate = {
         ref,
         sourceNode,
         phase: 'Pending',
+        reportedAt: 0,
         message: '',
         pointOfNoReturn: false,
         abortedByPerson: false,
@@ -80,7 +84,9 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
 
     async reportPhase(report) {
       const migrate = find(world, report.ref);
-      assertAllowed(migrate, report);
+      const scheduledAt = Context.current().info.currentAttemptScheduledTimestampMs;
+      assertAllowed(migrate, report, scheduledAt);
+      migrate.reportedAt = scheduledAt;
       const { ref, event, refusals, ...status } = report;
       Object.assign(migrate, status);
       if (refusals) migrate.message = `${report.message}: ${inWords(refusals)}`;
@@ -91,6 +97,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
     },
 
     async reserveTarget(request) {
+      if (isTerminal(find(world, request.ref).phase)) throw permanent('NotPermitted', `${request.ref.name} has ended`);
       for (const node of world.nodes.values()) {
         if (node.reservations.get(request.ref.volume) === request.ref.uid) return reserved(node);
       }
@@ -173,11 +180,17 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
 function observed(world: World, activities: ClusterActivities): ClusterActivities {
   const entries = Object.entries(activities).map(([name, activity]) => [
     name,
-    async (request: { readonly volume?: string; readonly ref?: MigrationRef }) => {
-      await Promise.race([world.faults.meet(name, undefined, request.volume ?? request.ref?.volume), Context.current().cancelled]);
-      const result = await (activity as (request: unknown) => Promise<unknown>)(request);
-      world.journal.push(name);
-      return result;
+    (request: { readonly volume?: string; readonly ref?: MigrationRef; readonly phase?: Phase }) => {
+      const step = name === 'reportPhase' ? `reportPhase ${request.phase}` : name;
+      return world.faults.around(
+        { activity: step, volume: request.volume ?? request.ref?.volume },
+        Context.current().cancelled,
+        async () => {
+          const result = await (activity as (request: unknown) => Promise<unknown>)(request);
+          world.journal.push(step);
+          return result;
+        },
+      );
     },
   ]);
   return Object.fromEntries(entries) as ClusterActivities;
@@ -194,7 +207,7 @@ function isHeld(world: World, volume: string, node: string): boolean {
 }
 
 function recordOf(world: World, migrate: Migrate): MigrationRecord {
-  const { message, phases, holdReleased, percent, targetSha256, ...record } = migrate;
+  const { message, phases, reportedAt, holdReleased, percent, targetSha256, ...record } = migrate;
   return { ...record, hashCheck: world.hashCheck };
 }
 
@@ -204,7 +217,8 @@ function find(world: World, { name, uid }: MigrationRef): Migrate {
   return found;
 }
 
-function assertAllowed({ phase: current, pointOfNoReturn, ref }: Migrate, { phase }: PhaseReport): void {
+function assertAllowed({ phase: current, pointOfNoReturn, ref, reportedAt }: Migrate, { phase }: PhaseReport, scheduledAt: number): void {
+  if (scheduledAt < reportedAt) throw permanent('StaleActivity', `${ref.name} has had a later report`);
   if (isTerminal(current) && phase !== current) throw permanent('StaleActivity', `${ref.name} has ended`);
   if (pointOfNoReturn && !FORWARD.includes(phase)) throw permanent('PointOfNoReturnPassed', `${ref.name} cannot enter ${phase}`);
 }

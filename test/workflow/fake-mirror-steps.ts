@@ -67,7 +67,10 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
       if (!peer?.mirror.attached || peer.node.storageCut) return { kind: 'peerLost', message: 'WFConnection' };
       Context.current().heartbeat({ syncedBytes: 0 });
       // What DRBD never saw it never sends.
-      if (peer.disk.content === '') peer.disk.content = disk.content;
+      if (peer.disk.content === '') {
+        peer.disk.content = disk.content;
+        world.copies += 1;
+      }
       const totalBytes = mirror.sizeBytes;
       return { kind: 'synced', progress: { totalBytes, syncedBytes: totalBytes, outOfSyncBytes: 0, bytesPerSecond: 0 } };
     },

@@ -168,18 +168,19 @@ function observed(world: World, node: Node, activities: NodeActivities): NodeAct
       const volume = request.mirror?.migration.volume ?? request.volume;
       const heartbeats = setInterval(() => context.heartbeat(), 100);
       try {
-        await Promise.race([world.faults.meet(name, node.name, volume), context.cancelled]);
+        return await world.faults.around({ activity: name, node: node.name, volume }, context.cancelled, async () => {
+          if (volume && !READ_ONLY.includes(name)) {
+            const scheduledAt = context.info.currentAttemptScheduledTimestampMs;
+            if (scheduledAt < (lastActs.get(volume) ?? 0)) throw fail('StaleActivity', `a later step has acted on ${volume}`);
+            lastActs.set(volume, scheduledAt);
+          }
+          const result = await (activity as (request: unknown) => Promise<unknown>)(request);
+          world.journal.push(`${name} ${node.name}`);
+          return result;
+        });
       } finally {
         clearInterval(heartbeats);
       }
-      if (volume && !READ_ONLY.includes(name)) {
-        const scheduledAt = context.info.currentAttemptScheduledTimestampMs;
-        if (scheduledAt < (lastActs.get(volume) ?? 0)) throw fail('StaleActivity', `a later step has acted on ${volume}`);
-        lastActs.set(volume, scheduledAt);
-      }
-      const result = await (activity as (request: unknown) => Promise<unknown>)(request);
-      world.journal.push(`${name} ${node.name}`);
-      return result;
     },
   ]);
   return Object.fromEntries(entries) as NodeActivities;

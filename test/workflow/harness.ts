@@ -1,7 +1,7 @@
 /** Agents, and a controller if wanted, really connected to a Temporal server, over a world in memory. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
-import { vi } from 'vitest';
 import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
 import { createSyncTurns } from '../../activities/cluster/turns.ts';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
@@ -10,12 +10,20 @@ import { controlTaskQueue, syncTaskQueue, WorkflowType, workflowId } from '../..
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
 import { createFakeClusterActivities } from './fake-cluster.ts';
 import { createFakeNodeActivities } from './fake-node.ts';
-import { currentDetails, MigrationHandle } from './migration-handle.ts';
+import { currentDetails, MigrationHandle, resetWorkflow } from './migration-handle.ts';
 import type { RunningWorker, TestBed } from './test-bed.ts';
 import { type Migrate, World } from './world.ts';
 
-/** Waits until something holds, at most half a minute. */
-export const eventually = <T>(check: () => T | Promise<T>): Promise<T> => vi.waitFor(check, { timeout: 30_000, interval: 20 });
+/** Waits until something holds, at most half a minute. @throws what `check` threw last. */
+export async function eventually<T>(check: () => T | Promise<T>): Promise<T> {
+  for (const deadline = performance.now() + 30_000; ; await sleep(20)) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+  }
+}
 
 export class Harness {
   readonly world = new World();
@@ -109,6 +117,23 @@ export class Harness {
   async cordon(cordoned = true, node = this.n1): Promise<void> {
     this.world.node(node).cordoned = cordoned;
     await (cordoned ? this.signals.evictNode(node) : this.signals.nodeChanged(node));
+  }
+
+  /** The last run of a workflow, also when another has followed. */
+  async runOf(id: string): Promise<WorkflowHandle> {
+    const { runId } = await this.#client.workflow.getHandle(id).describe();
+    return this.#client.workflow.getHandle(id, runId);
+  }
+
+  /** The run from which this one was continued, by however many. */
+  async firstRunOf(run: WorkflowHandle): Promise<WorkflowHandle> {
+    const { workflowId: id, raw } = await run.describe();
+    return this.#client.workflow.getHandle(id, raw.workflowExecutionInfo?.firstRunId ?? undefined);
+  }
+
+  /** Begins a workflow anew from its first task. */
+  async reset(handle: WorkflowHandle): Promise<void> {
+    await resetWorkflow(this.#bed.environment, handle);
   }
 
   limiter(): WorkflowHandle {

@@ -15,29 +15,6 @@ function expectMoved({ world, n1, n2, data }: Harness, content = `bits of ${data
 }
 
 describe.concurrent('a migration whose workflow was terminated is continued by a new one', () => {
-  test.for([
-    ['reserveTarget', ''],
-    ['ensureTargetMirror', 'n2'],
-    ['awaitSync', 'n1'],
-    ['verifyMirror', 'n1'],
-    ['closeSource', 'n1'],
-    ['markCutOver', 'n1'],
-    ['dissolveMirror', 'n2'],
-    ['switchObjects', ''],
-    ['removeSource', 'n1'],
-    ['removeSourceReplica', ''],
-  ] as const)('from %s %s on', async ([activity, node], { harness }) => {
-    const gate = harness.world.faults.gate(node ? `${activity} ${harness[node]}` : activity);
-    const terminated = await harness.migrate();
-    await gate.reached;
-    await terminated.terminate();
-    gate.open();
-    await (await harness.migrate()).result();
-    expect(harness.migrateObject().phase).toBe('Completed');
-    expectMoved(harness);
-    expect(harness.world.migrates).toHaveLength(1);
-  });
-
   test('from the closed source on, which is verified before it is given up', async ({ harness }) => {
     const { world, n1, data } = harness;
     const detach = world.faults.gate(`closeSource ${n1}`);
@@ -96,15 +73,6 @@ describe.concurrent('a migration whose workflow was terminated is continued by a
 });
 
 describe.concurrent('a finished migration that is reset', () => {
-  test('finds nothing to move and touches nothing', async ({ harness }) => {
-    const migration = await harness.migrate();
-    await migration.result();
-    const moved = harness.world.snapshot();
-    expect(await (await migration.reset()).result()).toMatchObject({ outcome: 'NothingToMove' });
-    expect(harness.world.snapshot()).toEqual(moved);
-    expect(harness.world.migrates).toHaveLength(1);
-  });
-
   test('does not obey the late abort that is applied to it again', async ({ harness }) => {
     const gate = harness.world.faults.gate('switchObjects');
     const migration = await harness.migrate();

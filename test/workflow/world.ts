@@ -70,6 +70,8 @@ export interface Migrate {
   readonly ref: MigrationRef;
   readonly sourceNode: string;
   phase: Phase;
+  /** When the activity that reported last was scheduled. */
+  reportedAt: number;
   message: string;
   parkedIn?: Exclude<Phase, 'NeedsAttention'>;
   pointOfNoReturn: boolean;
@@ -95,6 +97,8 @@ export class World {
   readonly journal: string[] = [];
   readonly violations: string[] = [];
   readonly faults = new Faults();
+  /** How often all the bits of a volume were sent to another node. */
+  copies = 0;
   hashCheck = false;
   syncLimits = { perNode: 2, perCluster: 10 };
 

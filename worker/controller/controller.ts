@@ -6,6 +6,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { Context } from '@temporalio/activity';
 import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
@@ -145,6 +146,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers }: Pa
     workflows: createMigrationWorkflows(client, taskQueue),
     turns: createSyncTurns(client, taskQueue, configuration.syncLimits),
     now: () => new Date(),
+    scheduledAt: () => Context.current().info.currentAttemptScheduledTimestampMs,
     namespace,
     hashCheck,
     logger,

@@ -1,9 +1,10 @@
 /** Where a run begins: what is recorded, what the objects say, what stands on the nodes. */
+import type { MigrationRecord } from '../../core/contracts/cluster-activities.ts';
 import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
 import { chooseEntry, isCutOver } from '../../core/domain/entry.ts';
 import { choosePairing, isClosed } from '../../core/domain/pairing.ts';
 import { checkLogicalVolume, checkObjects } from '../../core/domain/source-check.ts';
-import { badInput, MigrationFailure } from '../failure.ts';
+import { badInput, failureOf, MigrationFailure } from '../failure.ts';
 import { look } from './attend.ts';
 import { report } from './report.ts';
 import { adoptRecord, type MigrationRun, requireFacts, requireRef } from './run.ts';
@@ -15,18 +16,31 @@ export const observe: RunStage = async (run) => {
   const { volume } = run.input;
   const lookedFrom = run.sourceNode;
   const [found] = await Promise.all([inCluster(run, 'find the record', (cluster) => cluster.findMigration({ volume })), look(run)]);
+  // This run is a reset of one that has ended: what it knows is of the past, and what is to be done now is for a run that knows nothing yet.
+  if (run.ref && found?.ref.uid !== run.ref.uid) return 'NothingToMove';
   if (found) adoptRecord(run, found);
   if (run.sourceNode !== lookedFrom) await look(run);
   const record = found && { ...found, pointOfNoReturn: run.pointOfNoReturn };
   const entry = chooseEntry(record, requireFacts(run), run.sourceNode);
   if (entry !== 'Open') return entry;
 
-  const opened = await inCluster(run, 'open the record', (cluster) => cluster.openMigration(run.input));
+  const opened = await openRecord(run);
+  if (!opened) return 'NothingToMove';
   adoptRecord(run, opened);
   await report(run, 'Pending', 'looks at the volume', { event: 'MigrationStarted' });
   const reopened = chooseEntry(opened, requireFacts(run), run.sourceNode);
   return reopened === 'Open' ? 'Pending' : reopened;
 };
+
+/** @returns undefined where the volume has moved since it was looked at. */
+async function openRecord(run: MigrationRun): Promise<MigrationRecord | undefined> {
+  try {
+    return await inCluster(run, 'open the record', (cluster) => cluster.openMigration(run.input));
+  } catch (error) {
+    if (failureOf(error)?.reason !== 'SourceReplicaMissing') throw error;
+    return undefined;
+  }
+}
 
 /** Checks the source, and finds out how far an earlier run got. */
 export const lookAtNodes: RunStage = async (run) => {

@@ -20,8 +20,12 @@ export async function park(run: MigrationRun, failure: Failure): Promise<Stage> 
   run.parkedIn = parkedIn;
   const { reason, message } = failure;
   // The object may be what is wrong; then the Web UI alone says so.
-  await tolerate(run, () => report(run, 'NeedsAttention', `${reason}: ${message}`, { parkedIn, reason, event: 'NeedsAttention' }));
+  const refusal = await tolerate(run, () =>
+    report(run, 'NeedsAttention', `${reason}: ${message}`, { parkedIn, reason, event: 'NeedsAttention' }),
+  );
   await tolerate(run, () => giveTurnBack(run));
+  // A finished run that was reset: what failed is of the past.
+  if (refusal?.reason === 'StaleActivity') return 'Observing';
 
   const abortable = !run.pointOfNoReturn && parkedIn !== 'Aborting';
   const abortWanted = () => abortable && inbox.abort !== undefined;

@@ -4,7 +4,7 @@ import type { ClusterActivities } from '../../core/contracts/cluster-activities.
 import type { NodeActivities } from '../../core/contracts/node-activities.ts';
 import type { TransientError } from '../../core/contracts/reasons.ts';
 import { type OutageListener, onCluster, onControlQueue, onSyncQueue, throughOutages } from '../activities.ts';
-import { failureOf } from '../failure.ts';
+import { type Failure, failureOf } from '../failure.ts';
 import { show } from './display.ts';
 import type { MigrationRun } from './run.ts';
 
@@ -50,15 +50,17 @@ function outageOf(run: MigrationRun): OutageListener {
   };
 }
 
-/** What fails beside the migration's own work is shown, and holds nothing up. */
-export async function tolerate(run: MigrationRun, work: () => Promise<void>): Promise<void> {
+/** What fails beside the migration's own work is shown, and holds nothing up. @returns what failed. */
+export async function tolerate(run: MigrationRun, work: () => Promise<void>): Promise<Failure | undefined> {
   try {
     await work();
+    return undefined;
   } catch (error) {
     const failure = failureOf(error);
     if (!failure) throw error;
     run.lastFailure = failure;
     show(run);
+    return failure;
   }
 }
 

@@ -43,6 +43,7 @@ const statusSchema = z.object({
 
   phase: z.enum(PHASES).exactOptional(),
   parkedIn: z.enum(PARKING_PHASES).exactOptional().describe('The phase that NeedsAttention interrupted.'),
+  reportedAt: z.int().nonnegative().exactOptional().describe("When the last report was ordered, in milliseconds of Temporal's clock."),
   reason: z.string().exactOptional().describe('Stable word for why it waits or is parked.'),
   pool: volumeGroupNameSchema.exactOptional(),
   sizeBytes: bytesSchema.exactOptional(),

@@ -45,7 +45,12 @@ async function podsTold(event: EventReason, pods: readonly PodView[]): Promise<s
   const kube = { find: async () => migrate, mergePatch: async () => migrate } as unknown as KubeClient;
   const events = { tell: async (one: EventToTell) => void told.push(one) };
   const ref = { name: migrate.metadata.name, uid: migrate.metadata.uid, volume: 'data' };
-  await reportPhase({ kube, stores, events, now: () => new Date(0) })({ ref, phase: 'AwaitingDetach', message: 'waits', event });
+  await reportPhase({ kube, stores, events, now: () => new Date(0), scheduledAt: () => 0 })({
+    ref,
+    phase: 'AwaitingDetach',
+    message: 'waits',
+    event,
+  });
   return told.filter(({ regarding }) => regarding.kind === 'Pod').map(({ regarding }) => regarding.name);
 }
 
