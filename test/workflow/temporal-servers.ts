@@ -44,7 +44,6 @@ const KEYWORD = 2;
  * @param continueAsNewAfterEvents how long a history gets before the server suggests to begin a new one; its default is 4096.
  */
 export async function startDevelopmentServer(continueAsNewAfterEvents = 4096): Promise<TestWorkflowEnvironment> {
-  quiet();
   const path = await ensureProgram(CLI);
   return TestWorkflowEnvironment.createLocal({
     server: {
@@ -63,7 +62,6 @@ export async function startDevelopmentServer(continueAsNewAfterEvents = 4096): P
 
 /** Its clock jumps to the next timer whenever a workflow's result is awaited and no activity runs. */
 export async function startTimeSkippingServer(): Promise<TestWorkflowEnvironment> {
-  quiet();
   const path = await ensureProgram(TEST_SERVER);
   const environment = await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path } } });
   const searchAttributes = Object.fromEntries(SEARCH_ATTRIBUTES.map(({ name }) => [name, KEYWORD]));
@@ -71,8 +69,8 @@ export async function startTimeSkippingServer(): Promise<TestWorkflowEnvironment
   return environment;
 }
 
-/** Failures of activities are what the tests are about. */
-function quiet(): void {
+/** Failures of activities are what the tests are about. To be called once, before anything else of the SDK. */
+export function quietRuntime(): void {
   const filter = makeTelemetryFilterString({ core: 'ERROR', other: 'ERROR' });
   Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter } } });
 }

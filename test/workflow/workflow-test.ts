@@ -1,7 +1,7 @@
 /** Tests that each have a world of their own; the tests of a file share a server and a controller. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Harness } from './harness.ts';
-import { startDevelopmentServer, startTimeSkippingServer } from './temporal-servers.ts';
+import { quietRuntime, startDevelopmentServer, startTimeSkippingServer } from './temporal-servers.ts';
 import { TestBed } from './test-bed.ts';
 
 interface Options {
@@ -19,6 +19,7 @@ export function workflowTest({ skippedTime = false, shortTimings = false, longHi
   vi.setConfig({ maxConcurrency: 3 });
   let bed: TestBed;
   beforeAll(async () => {
+    quietRuntime();
     bed = await TestBed.open(() => (skippedTime ? startTimeSkippingServer() : startDevelopmentServer(longHistoryEvents)), shortTimings);
   });
   afterAll(() => bed?.close());
