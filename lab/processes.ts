@@ -107,6 +107,11 @@ export class BackgroundProcesses {
     rmSync(this.#record(name), { force: true });
   }
 
+  /** Stops it where it is, or lets it go on. Does nothing where it does not run. */
+  freeze(name: string, frozen: boolean): void {
+    this.#signal(name, frozen ? 'SIGSTOP' : 'SIGCONT');
+  }
+
   list(): BackgroundProcess[] {
     return recordNames(this.#records).map((name) => ({
       name,

@@ -74,7 +74,12 @@ function withLabContainers(daemonSet: DaemonSet, temporalAddress: string): Daemo
     ...container,
     // Mirrors have a network of their own, in which node n1 is number 1.
     command: ['sh', '-c', `export STORAGE_ADDRESS=10.77.0.$(echo $NODE_NAME | tr -d n); exec ${AGENT_PROGRAM}`],
-    env: [...(container.env ?? []).filter(({ name }) => name !== 'TEMPORAL_ADDRESS'), { name: 'TEMPORAL_ADDRESS', value: temporalAddress }],
+    env: [
+      ...(container.env ?? []).filter(({ name }) => name !== 'TEMPORAL_ADDRESS'),
+      { name: 'TEMPORAL_ADDRESS', value: temporalAddress },
+      // An emulated processor that compares blocks at full rate has no time left for whoever writes.
+      { name: 'REHOME_ONLINE_VERIFY_RATE', value: '8Mi' },
+    ],
   }));
   return { ...daemonSet, spec: { ...daemonSet.spec, template: { ...daemonSet.spec.template, spec: { ...spec, containers } } } };
 }

@@ -1,6 +1,6 @@
 /** What the objects say of a volume that is to move: where it is, whether the move is still wanted, and what holds the volume on its source. */
 import type { ClusterActivities, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
-import { agentLease, Label } from '../../core/contracts/names.ts';
+import { Annotation, agentLease, Label } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { isLeaseHeld } from '../../system/kube/lease.ts';
@@ -34,6 +34,7 @@ export const observeVolume =
       ...(source && { source }),
       ...(unwanted !== undefined && { unwanted }),
       heldBy: heldBy(stores, volume, sourceNode),
+      ...(isOnlineWanted(stores, volume, sourceNode) && { online: true as const }),
       agentAlive: agentsAlive(deps, [sourceNode, migrate?.status?.target?.node]),
       ...(percent !== undefined && { percent }),
     };
@@ -57,6 +58,12 @@ function whyUnwanted({ nodes }: ClusterStores, name: string): string | undefined
   if (!node) return undefined;
   if (!node.spec?.unschedulable) return `node ${name} is not cordoned`;
   return evictionDisabled(node.metadata.labels) ? `node ${name} has label ${Label.eviction}=disable` : undefined;
+}
+
+/** Asked for on the node, for all that is on it, or on the volume. */
+function isOnlineWanted({ nodes, localVolumes }: ClusterStores, volume: string, node: string): boolean {
+  const objects = [nodes.get(keyOf({ name: node })), localVolumes.get(keyOf({ name: volume }))];
+  return objects.some((object) => object?.metadata.annotations?.[Annotation.online] === 'true');
 }
 
 export function evictionDisabled(labels: Readonly<Record<string, string>> | undefined): boolean {

@@ -15,7 +15,7 @@ import {
   pairOf,
   requireMetadata,
 } from './mirror-step.ts';
-import type { Requirement } from './permission.ts';
+import { KEEPS_MIRROR, type Requirement } from './permission.ts';
 
 const LOOK_EVERY_MILLISECONDS = 500;
 /** The volume's table costs three programs to read: every so many looks, and whenever the sync seems done. */
@@ -23,7 +23,7 @@ const LOOKS_BETWEEN_TABLES = 20;
 const RECONNECTS = 3;
 
 /** What a verify found different is sent again, also once the volume is closed. */
-const SYNCS = { role: 'source', phases: ['Syncing', 'Verifying', 'CuttingOver'] } as const satisfies Requirement;
+const SYNCS = { role: 'source', phases: KEEPS_MIRROR } as const satisfies Requirement;
 
 export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise<SyncOutcome> {
   const step = await openStep(deps, mirror, SYNCS);

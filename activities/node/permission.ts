@@ -18,6 +18,8 @@ export interface Requirement {
 
 /** For an end of a mirror: made in Preparing, and made again where it was lost, on the target also once the volume was closed and marked. */
 export const MAKES_MIRROR = ['Preparing', 'Syncing', 'Verifying', 'CuttingOver'] as const satisfies readonly Phase[];
+/** For the mirror of a proven copy, which is looked after while the volume's users are waited for. */
+export const KEEPS_MIRROR = ['Syncing', 'Verifying', 'AwaitingDetach', 'CuttingOver'] as const satisfies readonly Phase[];
 
 /** In these what was begun is taken back, whichever pairing it was of: the report of a new one may have been the step that failed. */
 const TAKING_BACK: readonly Phase[] = ['Aborting', 'Aborted'];

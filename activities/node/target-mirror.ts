@@ -12,10 +12,10 @@ import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver, requireMetadata } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
-import { MAKES_MIRROR } from './permission.ts';
+import { KEEPS_MIRROR, MAKES_MIRROR } from './permission.ts';
 
 export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourceEndpoint: MirrorEndpoint): Promise<MirrorEndpoint> {
-  return act(deps, mirror, { role: 'target', phases: MAKES_MIRROR }, async (step) => {
+  return act(deps, mirror, { role: 'target', phases: [...MAKES_MIRROR, ...KEEPS_MIRROR] }, async (step) => {
     const found = await lookAround(step);
     requireMetadata(step, found);
     await ensureVolume(step, found, sourceEndpoint);

@@ -3,7 +3,8 @@ import type { Mirror } from '../../core/contracts/migration.ts';
 import type { SectorRange, SkippedRanges, TargetCounter, VerifyReport } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { mergeRanges } from '../../core/domain/sector-ranges.ts';
-import type { LocalMirror, MirrorState } from '../../system/drbd/mirror-driver.ts';
+import { listMappedDevices } from '../../system/device-mapper/devices.ts';
+import type { LocalMirror, MirrorDriver, MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { describe, isHealthy, progressOf, watchForStandstill } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
@@ -31,12 +32,14 @@ export async function verifyMirror(deps: NodeDependencies, mirror: Mirror, range
 }
 
 async function verifyOnce(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<VerifyReport> {
-  const { drbd, ...local } = await begin(deps, mirror, range);
   const attempt = deps.attempt();
+  const { drbd, limited, ...local } = await beginWhenAlone(deps, mirror, range);
   const standstill = watchForStandstill();
   for (;;) {
     const state = await drbd.observeMinor(local.minor);
     if (state?.replication !== 'VerifyS') {
+      // It would limit the syncs that follow, too.
+      if (state && limited) await drbd.limitRate(local, deps.syncSettings.maxRateBytesPerSecond);
       const healthy = state !== undefined && isHealthy(state);
       const report = { completed: healthy, healthy, outOfSyncBytes: (state?.outOfSyncKib ?? 0) * 1024 };
       return { ...report, ...named(await drbd.skippedByVerify(local)) };
@@ -48,19 +51,48 @@ async function verifyOnce(deps: NodeDependencies, mirror: Mirror, range?: Sector
   }
 }
 
+interface BegunVerify extends LocalMirror {
+  readonly drbd: MirrorDriver;
+  /** It is held back for the sake of the volume's users. */
+  readonly limited: boolean;
+}
+
+const OTHERS_LOOK_MILLISECONDS = 1000;
+
+/** Two at once would hold the writes of a volume's users for too long: one waits for the other, which shows that it goes on or ends. */
+async function beginWhenAlone(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<BegunVerify> {
+  const attempt = deps.attempt();
+  for (;;) {
+    const begun = await begin(deps, mirror, range);
+    if (begun) return begun;
+    attempt.keepAlive();
+    await attempt.sleep(OTHERS_LOOK_MILLISECONDS);
+  }
+}
+
 /**
  * One that runs already is an earlier attempt's, which began with the same range: where that had come to a later one, the target's counter tells.
- * @throws MirrorNotReady
+ * @returns undefined: the volume is used, and another mirror is verified on this node. @throws MirrorNotReady
  */
-function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<Pick<MirrorStep, 'drbd'> & LocalMirror> {
+function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<BegunVerify | undefined> {
   return act(deps, mirror, { role: 'source', phases: VERIFIES }, async (step) => {
     const { drbd } = step;
     const { state, ...local } = await requireMirror(step);
-    if (state.replication === 'VerifyS') return { ...local, drbd };
+    const { openCount = 0 } = (await listMappedDevices(step.host)).get(step.names.device) ?? {};
+    const limited = openCount > 0;
+    if (state.replication === 'VerifyS') return { ...local, drbd, limited };
     if (!isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
+    if (limited && (await othersAreVerified(step))) return undefined;
+    const { onlineVerifyRateBytesPerSecond, maxRateBytesPerSecond } = deps.syncSettings;
+    await drbd.limitRate(local, limited ? onlineVerifyRateBytesPerSecond : maxRateBytesPerSecond);
     await drbd.startVerify(local, range);
-    return { ...local, drbd };
+    return { ...local, drbd, limited };
   });
+}
+
+async function othersAreVerified({ drbd, names }: MirrorStep): Promise<boolean> {
+  const others = (await drbd.observe()).filter(({ resource }) => resource !== names.resource);
+  return others.some(({ state }) => state?.replication === 'VerifyS' || state?.replication === 'VerifyT');
 }
 
 /** @param since what it answered before the verify: then it also says what this end skipped. */

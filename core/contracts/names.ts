@@ -34,6 +34,8 @@ export const Annotation = {
   reservationPrefix: 'rehome.io/reserve-',
   /** On an Aborted LocalVolumeMigrate that a person aborted: set once its node was uncordoned, so that a later cordon may move the volume. */
   holdReleased: 'rehome.io/hold-released',
+  /** On a Node or a LocalVolume, `true`: its volumes are copied while pods use them, and only the last step waits for the pods to go. */
+  online: 'rehome.io/online',
 } as const;
 
 /** The kinds of cause a migration can have. */

@@ -122,6 +122,15 @@ export class Machine {
     await this.#ssh.close();
   }
 
+  /** Its kernel hangs, connections and all, until it is thawed: also in the middle of a write. */
+  freeze(): void {
+    this.#processes.freeze(this.#processName, true);
+  }
+
+  thaw(): void {
+    this.#processes.freeze(this.#processName, false);
+  }
+
   /**
    * Runs a command on the node.
    * @param command a list is run as it is, each argument quoted; a string is a script of the node's shell.

@@ -57,11 +57,11 @@ export class SshConnection {
   /** @throws {CommandError} with exit code 255 where the machine did not answer or the connection broke. */
   run(script: string, options: CommandOptions): Promise<CommandResult> {
     const description = `on ${this.#name}: ${script.slice(0, 200)}`;
-    return run('ssh', ['-T', ...this.#arguments, script], { description, ...options });
+    return run('ssh', ['-T', ...this.#arguments, '--', script], { description, ...options });
   }
 
   spawn(script: string): ChildProcess {
-    return spawn('ssh', ['-T', ...this.#arguments, script], { stdio: ['pipe', 'pipe', 'pipe'] });
+    return spawn('ssh', ['-T', ...this.#arguments, '--', script], { stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
   /** Ends the shared connection, if there is one, and every command that runs over it. */

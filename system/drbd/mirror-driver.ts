@@ -84,6 +84,8 @@ export interface MirrorDriver {
   connect(pair: MirrorPair, sharedSecret: string, options: { readonly paused: boolean }): Promise<void>;
   /** A sync that is not paused is fine. */
   resumeSync(mirror: LocalMirror): Promise<void>;
+  /** From here on syncs and verifies take no more, also those that run. */
+  limitRate(mirror: LocalMirror, maxRateBytesPerSecond: number): Promise<void>;
   /** Also with a dead peer, whose silence would hold writes; a connection that is gone already is fine. */
   disconnect(pair: MirrorPair): Promise<void>;
   /** Of the whole device, or of this range; returns when it has begun. */

@@ -31,6 +31,7 @@ export interface MigrateObject {
     readonly reason?: string;
     readonly message?: string;
     readonly targetNode?: string;
+    readonly pairing?: number;
     readonly pointOfNoReturn?: boolean;
     readonly sourceSha256?: string;
     readonly targetSha256?: string;

@@ -48,6 +48,27 @@ export class WritingPod {
     await this.#cluster.lab.kubectl(drain, { timeoutSeconds: 70 });
   }
 
+  /** Copies the volume beside the pod. */
+  async moveOnline(): Promise<void> {
+    const { lab } = this.#cluster;
+    await lab.kubectl(['annotate', 'node', SOURCE, 'rehome.io/online=true', '--overwrite']);
+    await this.#cluster.cordon(SOURCE);
+  }
+
+  /** The copy is proven, and only the pod is waited for. @returns the target. */
+  async copyProven(seconds = 120): Promise<string> {
+    return eventually('a proven copy beside the pod', seconds, async () => {
+      const status = (await this.#cluster.migration(this.volume))?.status;
+      return status?.phase === 'AwaitingDetach' && status.message?.startsWith('has a proven copy') && status.targetNode;
+    });
+  }
+
+  /** Seconds of the longest silence between two acknowledged writes since then (milliseconds since the epoch). */
+  longestStall(since: number): number {
+    const gap = this.#collector.longestGap(this.#workload.writer, since);
+    return gap ? (gap.to - gap.from) / 1000 : 0;
+  }
+
   /** A fair part of the volume has been copied. @returns the target. */
   async syncUnderWay(): Promise<string> {
     return eventually('a fifth of the volume synced', 120, async () => {
@@ -58,11 +79,21 @@ export class WritingPod {
 
   /** Waits until the node may be switched off and the pod writes on another; then nothing is missing and nothing left over, anywhere. */
   async expectMoved(seconds = 180): Promise<void> {
-    const { lab } = this.#cluster;
     await this.#cluster.waitUntilEvacuated(SOURCE, seconds);
     const node = await this.#cluster.nodeOf(this.volume);
     expect(node).not.toBe(SOURCE);
     await this.writesAgain();
+    await this.#expectAllOn(node);
+  }
+
+  /** As `expectMoved`, where it stayed. */
+  async expectUnmoved(): Promise<void> {
+    expect(await this.#cluster.nodeOf(this.volume)).toBe(SOURCE);
+    await this.#expectAllOn(SOURCE);
+  }
+
+  async #expectAllOn(node: string): Promise<void> {
+    const { lab } = this.#cluster;
     await this.#stop();
     const records = await checks.readFileRecords(lab.machine(node), this.volume, DATA_FILE.replace('/data/', ''));
     const { writer } = this.#workload;

@@ -49,6 +49,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         source: { node: sourceNode, storageAddress: node.storageAddress },
         ...(unwanted(node) && { unwanted: unwanted(node)! }),
         heldBy: [...(objects?.heldBy ?? [])],
+        ...(objects?.online && { online: objects.online }),
         agentAlive: Object.fromEntries([...world.nodes.values()].map(({ name, agentAlive }) => [name, agentAlive])),
         ...(percent !== undefined && { percent }),
       };

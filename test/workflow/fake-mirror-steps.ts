@@ -1,7 +1,7 @@
 /** The steps that make a mirror, keep it in sync and compare its ends. */
 import { Context } from '@temporalio/activity';
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
-import type { DetachFacts, NodeActivities } from '../../core/contracts/node-activities.ts';
+import type { DetachFacts, MirrorRole, NodeActivities } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { bytesIn } from '../../core/domain/sector-ranges.ts';
 import { diskOf, fail, type Permission } from './fake-node.ts';
@@ -13,27 +13,29 @@ type MirrorSteps = Pick<
 >;
 
 const MAKES_MIRROR: readonly Phase[] = ['Preparing', 'Syncing', 'Verifying', 'CuttingOver'];
+const KEEPS_MIRROR: readonly Phase[] = ['Syncing', 'Verifying', 'AwaitingDetach', 'CuttingOver'];
 const VERIFIES: readonly Phase[] = ['Verifying', 'CuttingOver'];
 
 export function createFakeMirrorSteps(world: World, node: Node, permitted: Permission): MirrorSteps {
   const endpoint = (): MirrorEndpoint => ({ port: 20_000, minor: 20_000, logicalBlockSizeBytes: node.logicalBlockSizeBytes });
-  const steps: MirrorSteps = {
+  const allocate = ({ migration, pairing }: Mirror, role: MirrorRole): void => {
+    const found = node.mirrors.get(migration.volume);
+    if (found?.migrationUid === migration.uid && found.pairing === pairing) return;
+    const state = { attached: false, inserted: false, readKib: 0, volumeSectors: 0, mirrorSectors: 0 };
+    node.mirrors.set(migration.volume, { migrationUid: migration.uid, pairing, ...state });
+    // New metadata: all of it is copied again.
+    const disk = node.volumes.get(migration.volume);
+    if (role === 'target' && disk?.migrationUid === migration.uid) disk.content = '';
+  };
+  return {
     async allocateEndpoint({ mirror, role }) {
       permitted(mirror, role, MAKES_MIRROR);
-      const { migration, pairing } = mirror;
-      const found = node.mirrors.get(migration.volume);
-      if (found?.migrationUid !== migration.uid || found.pairing !== pairing) {
-        const state = { attached: false, inserted: false, readKib: 0, volumeSectors: 0, mirrorSectors: 0 };
-        node.mirrors.set(migration.volume, { migrationUid: migration.uid, pairing, ...state });
-        // New metadata: all of it is copied again.
-        const disk = node.volumes.get(migration.volume);
-        if (role === 'target' && disk?.migrationUid === migration.uid) disk.content = '';
-      }
+      allocate(mirror, role);
       return endpoint();
     },
 
     async ensureTargetMirror({ mirror }) {
-      permitted(mirror, 'target', MAKES_MIRROR);
+      permitted(mirror, 'target', [...MAKES_MIRROR, ...KEEPS_MIRROR]);
       const { volume, uid } = mirror.migration;
       const disk = node.volumes.get(volume);
       if (disk && disk.migrationUid !== uid) throw fail('LogicalVolumeConflict', `${volume} on ${node.name} is somebody else's`);
@@ -41,7 +43,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
         const bits = { content: '', sizeBytes: mirror.sizeBytes, active: true, hasSnapshots: false, open: false };
         node.volumes.set(volume, { ...bits, migrationUid: uid });
       }
-      await steps.allocateEndpoint({ mirror, role: 'target' });
+      allocate(mirror, 'target');
       node.mirrors.get(volume)!.attached = true;
       return endpoint();
     },
@@ -57,7 +59,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async awaitSync({ mirror }) {
-      permitted(mirror, 'source', ['Syncing', 'Verifying', 'CuttingOver']);
+      permitted(mirror, 'source', KEEPS_MIRROR);
       const { volume } = mirror.migration;
       const disk = diskOf(node, mirror);
       const state = node.mirrors.get(volume);
@@ -83,12 +85,13 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async verifyMirror({ mirror, ranges }) {
+      permitted(mirror, 'source', VERIFIES);
       const peer = world.peerOf(mirror.migration.volume, node.name);
       if (!peer?.mirror.attached || !node.mirrors.get(mirror.migration.volume)?.attached) throw fail('MirrorNotReady', 'not connected');
       node.compared.push(ranges ?? 'everything');
       peer.mirror.readKib += (ranges ? bytesIn(ranges) : mirror.sizeBytes) / 1024;
       const skipped = node.skips.shift();
-      const outOfSyncBytes = peer.disk.content === diskOf(node, mirror).content ? 0 : 4096;
+      const outOfSyncBytes = peer.disk.content === diskOf(node, mirror).content && !world.restless ? 0 : 4096;
       return { completed: true, outOfSyncBytes, healthy: true, ...(skipped && { skipped }) };
     },
 
@@ -98,7 +101,6 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
       if (peer) peer.disk.content = diskOf(node, mirror).content;
     },
   };
-  return steps;
 }
 
 /** @throws MirrorNotReady */

@@ -1,19 +1,11 @@
 import { describe, expect } from 'vitest';
 import type { SkippedRanges } from '../../core/contracts/node-activities.ts';
-import { eventually, type Harness } from './harness.ts';
+import { expectMoved } from './expect-moved.ts';
+import { eventually } from './harness.ts';
 import { workflowTest } from './workflow-test.ts';
 import { MiB } from './world.ts';
 
 const test = workflowTest();
-
-/** The volume's own bits, and what was written to it, lie on that node alone, plain. */
-function expectMoved({ world, n1, n2, data }: Harness, content = `bits of ${data}`, target = n2): void {
-  const plain = { content, sizeBytes: 8 * MiB, active: true, hasSnapshots: false, open: false };
-  expect(world.node(target).volumes.get(data)).toEqual(plain);
-  expect(world.volumes.get(data)).toMatchObject({ affinity: target, replicas: new Map([[target, 8 * MiB]]) });
-  expect(world.node(n1).volumes.has(data)).toBe(false);
-  for (const { mirrors, reservations } of world.nodes.values()) expect([mirrors.size, reservations.size]).toEqual([0, 0]);
-}
 
 describe.concurrent('a volume that nobody uses', () => {
   test('moves through all phases, and nothing is left behind but a history that lists find', async ({ harness }) => {

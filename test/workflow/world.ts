@@ -64,6 +64,8 @@ export interface VolumeObjects {
   /** Where the PersistentVolume lets pods run. */
   affinity: string;
   heldBy: string[];
+  /** Copied beside its users. */
+  online?: true;
 }
 
 export interface Migrate {
@@ -100,6 +102,8 @@ export class World {
   /** How often all the bits of a volume were sent to another node. */
   copies = 0;
   hashCheck = false;
+  /** Its users change what is compared while it is compared. */
+  restless = false;
   syncLimits = { perNode: 2, perCluster: 10 };
 
   addNode(name: string): Node {

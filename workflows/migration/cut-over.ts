@@ -136,6 +136,7 @@ async function handOver(run: MigrationRun): Promise<void> {
 async function switchObjects(run: MigrationRun, request: Parameters<ClusterActivities['switchObjects']>[0]): Promise<void> {
   const begun = Date.now();
   for (;;) {
+    const { looks } = run;
     try {
       await inCluster(run, `point the objects to ${request.target.node}`, (cluster) => cluster.switchObjects(request));
       return;
@@ -144,7 +145,7 @@ async function switchObjects(run: MigrationRun, request: Parameters<ClusterActiv
       const lasts = Date.now() - begun >= HELD_VOLUME_MILLISECONDS;
       if (failure?.reason !== 'PersistentVolumeRefused' || lasts) throw error;
       await report(run, 'CuttingOver', `waits: ${failure.message}`, { reason: failure.reason });
-      await nextLook(run);
+      await nextLook(run, looks);
     }
   }
 }

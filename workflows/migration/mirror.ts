@@ -140,6 +140,21 @@ export async function catchUp(run: MigrationRun): Promise<Stage | undefined> {
   return run.closed ? 'CuttingOver' : 'Syncing';
 }
 
+/**
+ * A proven copy whose volume is still used, looked at from time to time: a bypass begins it anew before anybody waits for it, and a target that was
+ * restarted is given its end back. @returns where to go on, if the mirror no longer stands as it should.
+ */
+export async function tend(run: MigrationRun): Promise<Stage | undefined> {
+  const mirror = requireMirror(run);
+  const { source, target } = mirror;
+  const outcome = await sync(run, source.node, `look after the mirror to ${target.node}`, (agent) => agent.awaitSync({ mirror }));
+  if (outcome.kind === 'synced') return undefined;
+  if (outcome.kind !== 'peerLost') return beginAnew(run, outcome.message);
+  await report(run, 'AwaitingDetach', `${source.node} and ${target.node} are not connected: ${outcome.message}`);
+  await attachTarget(run, mirror);
+  return undefined;
+}
+
 /** The target's end of a mirror that stands comes back, whatever has become of the source's. */
 export async function attachTarget(run: MigrationRun, mirror: Mirror): Promise<void> {
   const { node } = mirror.source;
@@ -152,7 +167,7 @@ export async function attachTarget(run: MigrationRun, mirror: Mirror): Promise<v
 /** New metadata on both ends, all of it copied again: DRBD has not seen what was written meanwhile. */
 export async function beginAnew(run: MigrationRun, cause: string): Promise<Stage> {
   const { pairing } = requireMirror(run);
-  Object.assign(run, { pairing: pairing + 1, mirrorStands: false, verified: false, closed: false });
+  Object.assign(run, { pairing: pairing + 1, mirrorStands: false, verified: false, closed: false, verifyClosed: false });
   await report(run, 'Preparing', `the mirror begins anew: ${cause}`);
   await pauseAfterSetback(run);
   await look(run);

@@ -1,6 +1,7 @@
 /** Before anything is made: where the volume goes, and that nobody uses it any more. */
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { GIVEN_UP_MILLISECONDS } from '../timings.ts';
+import { tend } from './mirror.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireRef } from './run.ts';
 import type { RunStage } from './stages.ts';
@@ -8,7 +9,7 @@ import { inCluster, nextLook } from './steps.ts';
 import { giveTurnBack, takeTurn } from './turn.ts';
 
 export const reserve: RunStage = async (run) => {
-  const { sourceNode, pool = '', sizeBytes = 0, thin } = run;
+  const { sourceNode, pool = '', sizeBytes = 0, thin, looks } = run;
   const ref = requireRef(run);
   const request = { ref, sourceNode, pool, sizeBytes, ...(thin && { thin }), givenUp: refusalsOfGivenUp(run) };
   const result = await inCluster(run, 'reserve room on a node', (cluster) => cluster.reserveTarget(request));
@@ -17,7 +18,7 @@ export const reserve: RunStage = async (run) => {
     return 'AwaitingDetach';
   }
   await report(run, 'Reserving', 'no node can take the volume', { refusals: result.refusals, event: 'WaitingForTarget' });
-  await nextLook(run);
+  await nextLook(run, looks);
   return 'Reserving';
 };
 
@@ -29,14 +30,20 @@ function refusalsOfGivenUp({ givenUp }: MigrationRun): Record<string, Refusal> {
   return Object.fromEntries(Object.entries(givenUp).map(([node, { refusal }]) => [node, refusal]));
 }
 
-/** Also where the mirror stands already and somebody uses the volume again: their writes go through it. */
+/**
+ * Until nobody uses the volume; but where its users need not go for that, its copy is made and proven beside them. Also where the mirror stands and
+ * somebody uses the volume again: what they write goes through it.
+ */
 export const awaitDetach: RunStage = async (run) => {
-  const { heldBy } = requireFacts(run);
-  if (heldBy.length === 0) return run.verified ? 'CuttingOver' : (await takeTurn(run)) ? 'Preparing' : 'AwaitingDetach';
+  const { looks, target } = run;
+  const { heldBy, online } = requireFacts(run);
+  const isFree = heldBy.length === 0;
+  if (isFree && run.verified) return 'CuttingOver';
+  if (isFree || (online && !run.verified && !run.verifyClosed)) return (await takeTurn(run)) ? 'Preparing' : 'AwaitingDetach';
   await giveTurnBack(run);
-  const { target } = run;
   const entered = run.phase !== 'AwaitingDetach' && target ? { target } : {};
-  await report(run, 'AwaitingDetach', `waits for ${heldBy.join(', ')} to let go`, { ...entered, event: 'WaitingForDetach' });
-  await nextLook(run);
-  return 'AwaitingDetach';
+  const ready = run.verified ? `has a proven copy on ${target?.node} that is kept alike, and ` : '';
+  await report(run, 'AwaitingDetach', `${ready}waits for ${heldBy.join(', ')} to let go`, { ...entered, event: 'WaitingForDetach' });
+  await nextLook(run, looks);
+  return (run.verified && (await tend(run))) || 'AwaitingDetach';
 };

@@ -59,6 +59,8 @@ export interface MigrationRun {
   uncompared: readonly SectorRange[];
   /** The volume's device was removed: nobody can write to it. */
   closed: boolean;
+  /** Its users write so much that no verify beside them comes to an end: the closed volume is verified. */
+  verifyClosed: boolean;
   /** How often something was begun again since the mirror last got further. */
   setbacks: number;
   /** Nodes that turned out to be no target, by name. */
@@ -91,6 +93,7 @@ export function beginRun(input: MigrateVolumeInput): MigrationRun {
     verified: false,
     uncompared: [],
     closed: false,
+    verifyClosed: false,
     setbacks: 0,
     givenUp: {},
     turnWanted: false,

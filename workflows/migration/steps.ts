@@ -64,9 +64,8 @@ export async function tolerate(run: MigrationRun, work: () => Promise<void>): Pr
   }
 }
 
-/** Until something was looked at anew, at the latest by the next regular look. */
-export async function nextLook(run: MigrationRun): Promise<void> {
-  const { looks } = run;
+/** Until something was looked at anew, at the latest by the next regular look. @param looks what `run.looks` was when the decision to wait was made. */
+export async function nextLook(run: MigrationRun, looks: number): Promise<void> {
   await condition(() => run.looks > looks);
 }
 

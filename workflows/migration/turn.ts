@@ -20,7 +20,7 @@ function hasTurn({ turnWanted, inbox, target }: MigrationRun): boolean {
 
 /** @returns false: others sync; the world was looked at anew meanwhile. */
 export async function takeTurn(run: MigrationRun): Promise<boolean> {
-  const { inbox, sourceNode, input } = run;
+  const { inbox, sourceNode, input, looks } = run;
   const { node } = required(run.target, run, 'a target');
   if (hasTurn(run)) return true;
   // The one that was given back is given back first. Whether that succeeded is its own caller's to say.
@@ -32,7 +32,7 @@ export async function takeTurn(run: MigrationRun): Promise<boolean> {
   if (await condition(() => hasTurn(run), FREE_TURN_MILLISECONDS)) return true;
   const limits = `${perNode} a node, ${perCluster} in the cluster`;
   await report(run, 'AwaitingDetach', `waits for its turn to sync from ${sourceNode} to ${node} (at most ${limits})`);
-  await Promise.race([condition(() => hasTurn(run)), nextLook(run)]);
+  await Promise.race([condition(() => hasTurn(run)), nextLook(run, looks)]);
   return hasTurn(run);
 }
 

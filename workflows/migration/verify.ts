@@ -5,7 +5,7 @@ import { judgeVerify, type VerifyVerdict } from '../../core/domain/verify-proof.
 import { MigrationFailure } from '../failure.ts';
 import { catchUp } from './mirror.ts';
 import { report } from './report.ts';
-import { type MigrationRun, requireMirror } from './run.ts';
+import { type MigrationRun, requireFacts, requireMirror } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
 import { control, sync } from './steps.ts';
 import { mayGoOn } from './turn.ts';
@@ -33,6 +33,10 @@ export async function prove(run: MigrationRun): Promise<Stage | undefined> {
     if (verdict.kind === 'skipped' && !run.closed) {
       await report(run, run.phase, `${verdict.message}: compares it once the volume is closed`);
       return undefined;
+    }
+    if (futile >= MAXIMUM_FUTILE_PASSES && requireFacts(run).heldBy.length > 0) {
+      run.verifyClosed = true;
+      return 'AwaitingDetach';
     }
     if (futile >= MAXIMUM_FUTILE_PASSES) {
       throw new MigrationFailure({ reason: 'VerifyIncomplete', message: verdict.message, permanent: true, lookHelps: false });

@@ -84,7 +84,8 @@ describe('a verify beneath a writer', () => {
     expect(await verify(cluster)).toMatchObject({ kind: 'skipped', ranges: [range] });
     const { length } = cluster.commands;
     expect(await verify(cluster, [range])).toEqual({ kind: 'proven' });
-    expect(cluster.commands.slice(length)).toEqual(['n1: drbdsetup verify data_rehome 1 0 --start=540136 --stop=540224']);
+    const verifies = cluster.commands.slice(length).filter((command) => command.includes(' verify '));
+    expect(verifies).toEqual(['n1: drbdsetup verify data_rehome 1 0 --start=540136 --stop=540224']);
   });
 
   test('from DRBD 8 to DRBD 9 has to be repeated whole: the source cannot tell what the target skips', async () => {

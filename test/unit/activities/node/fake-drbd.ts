@@ -76,6 +76,9 @@ export function drbdsetup(node: FakeNode, args: readonly string[]): string {
       resource!.connection = 'StandAlone';
       return '';
     }
+    case 'disk-options':
+      byMinor(node, first);
+      return '';
     case 'verify':
       verify(node, byMinor(node, first), args);
       return '';

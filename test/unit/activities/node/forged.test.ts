@@ -207,6 +207,21 @@ describe('an attempt that its successor has overtaken', () => {
   });
 });
 
+test('a wait for a sync that its successor has overtaken connects nothing again', async () => {
+  const cluster = newCluster();
+  await copy(cluster);
+  cluster.enter('Syncing');
+  for (const node of cluster.nodes) for (const resource of node.resources.values()) resource.connection = 'StandAlone';
+  cluster.scheduledAt += 1;
+  await cluster.agent(cluster.n1).allocateEndpoint({ mirror, role: 'source' });
+  cluster.scheduledAt -= 1;
+  const before = cluster.snapshot();
+  const { reason, done } = await ask(cluster, cluster.n1, { activity: 'awaitSync' }, { mirror });
+  expect(reason).toBe('StaleActivity');
+  expect(done.filter((line) => line.startsWith('drbdsetup connect'))).toEqual([]);
+  expect(cluster.snapshot()).toEqual(before);
+});
+
 describe('a name that is none', () => {
   const hostile = fc.oneof(
     fc.constantFrom(...HOSTILE_NAMES),

@@ -44,7 +44,7 @@ describe('what Temporal asks for and Kubernetes does not permit', () => {
 
   test.each<[string, Step, readonly Phase[]]>([
     ['an endpoint', allocate, ['Preparing', 'Syncing', 'Verifying', 'CuttingOver']],
-    ["the target's end", ensureTarget, ['Preparing', 'Syncing', 'Verifying', 'CuttingOver']],
+    ["the target's end", ensureTarget, ['Preparing', 'Syncing', 'Verifying', 'AwaitingDetach', 'CuttingOver']],
     ["the source's end", ensureSource, ['Preparing', 'Syncing', 'Verifying']],
     ['a repair', repair, ['Verifying', 'CuttingOver']],
   ])('%s of a mirror is made in its phases only, and of the recorded pairing only', async (_, step, phases) => {
