@@ -94,9 +94,13 @@ async function watchDrain(lab: Lab, steps: Steps): Promise<void> {
   }
 }
 
+/** Longer than what it is told to wait: that is not counted while an API server that has fallen silent owes it an answer. */
+const KUBECTL_LIMIT_MILLISECONDS = 330_000;
+
 /** An unmodified kubectl, its output among the table's lines. */
 async function runKubectl(lab: Lab, args: readonly string[], table: LiveTable): Promise<void> {
-  const child = spawn('kubectl', args, { env: { ...process.env, ...lab.environment() }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const options = { env: { ...process.env, ...lab.environment() }, timeout: KUBECTL_LIMIT_MILLISECONDS } as const;
+  const child = spawn('kubectl', args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => table.say(text.trimEnd()));
   const exitCode = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
   if (exitCode !== 0) throw new Error(`kubectl ${args[0]} ended with ${exitCode}`);
@@ -111,7 +115,7 @@ async function waitForNewWrites(collector: Collector, workloads: readonly Worklo
 
 async function stopWorkloads(lab: Lab, volumes: readonly string[]): Promise<void> {
   await lab.kubectl(['scale', 'statefulset/ledger', 'deployment/journal', '--replicas=0']);
-  await lab.kubectl(['wait', 'pod', '--all', '--for=delete', '--timeout=60s']);
+  await lab.kubectl(['wait', 'pod', '--all', '--for=delete', '--timeout=60s'], { timeoutSeconds: 70 });
   await waitUntil('every volume detached', 60, async () => {
     const { stdout } = await lab.kubectl(['get', 'volumeattachments', '-o', 'name']);
     return stdout.trim() === '' || volumes.length === 0;
