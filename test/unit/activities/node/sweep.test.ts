@@ -54,6 +54,19 @@ describe('an agent that was away during an abort', () => {
     expect(cluster.snapshot()).toEqual(before);
   });
 
+  test('leaves the mirror of another migration of the same volume alone', async () => {
+    const cluster = newCluster();
+    await abortWithoutTarget(cluster);
+    cluster.enter('Aborted');
+    const metadata = cluster.n2.volumes.get('data_rehome_metadata')!;
+    metadata.tags = metadata.tags.map((tag) => tag.replace(mirror.migration.uid, '0b9f1c52-6f2e-4f5e-8f43-2d3a8f0f4b11'));
+    const before = cluster.snapshot();
+    const { swept, failed } = await sweep(cluster, cluster.n2);
+    // LVM lets nobody remove what the mirror has open.
+    expect({ swept, failed: failed.length }).toEqual({ swept: [], failed: 1 });
+    expect(cluster.snapshot()).toEqual(before);
+  });
+
   test('is not kept from the others by a migration whose record says too little, or that is not about this node', async () => {
     const cluster = newCluster();
     await abortWithoutTarget(cluster);
