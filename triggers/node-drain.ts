@@ -2,14 +2,15 @@
  * Cordoned nodes are emptied: from the state of nodes to `evict-node-<node>`.
  *
  * Level-triggered: a change only says which node to look at. What an event lost (this process was down, another led) the first look finds, which
- * every node gets at the start and every ten minutes.
+ * every node gets at the start and every ten minutes. An eviction that should run and does not is started again within seconds: it was terminated, or
+ * Temporal has lost its database.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { hasEnded } from '../activities/cluster/migration-record.ts';
 import { isHeld, migrationsAwayFrom, volumesOn } from '../activities/cluster/node-eviction.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { evictionDisabled } from '../activities/cluster/volume-facts.ts';
-import { decideNodeDrain, isToBeEmptied, type NodeDrainFacts } from '../core/domain/node-drain.ts';
+import { decideNodeDrain, isToBeEmptied, type NodeDrainFacts, needsEviction } from '../core/domain/node-drain.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
 import type { Node } from '../system/kube/resources.ts';
 import type { WorkflowSignals } from './workflow-signals.ts';
@@ -17,33 +18,39 @@ import type { WorkflowSignals } from './workflow-signals.ts';
 export interface NodeDrainDependencies {
   readonly stores: ClusterStores;
   readonly changes: ClusterChanges;
-  readonly signals: Pick<WorkflowSignals, 'evictNode' | 'nodeChanged'>;
+  readonly signals: Pick<WorkflowSignals, 'evictNode' | 'nodeChanged' | 'isEvicting'>;
+  /** What an empty Temporal server needs before a workflow can be started. */
+  readonly prepareTemporal: () => Promise<void>;
   /** Lets volumes move again whose moves from this node a person has aborted. */
   readonly releaseHolds: (node: string) => Promise<void>;
   readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
 }
 
 const REGULAR_LOOK_MILLISECONDS = 10 * 60 * 1000;
+const LOST_LOOK_MILLISECONDS = 15 * 1000;
 
 export class NodeDrainTrigger {
   readonly #dependencies: NodeDrainDependencies;
   readonly #toBeEmptied = new Map<string, boolean>();
   readonly #queue: KeyedQueue;
+  readonly #maybeLost: KeyedQueue;
   readonly #ends: (() => void)[] = [];
 
   constructor(dependencies: NodeDrainDependencies) {
     this.#dependencies = dependencies;
-    this.#queue = new KeyedQueue({
-      process: (node) => this.#look(node),
-      onError: (error, node) => dependencies.logger.warn({ error, node }, 'the eviction of a node could not be told, tried again'),
-    });
+    const onError = (error: unknown, node: string) =>
+      dependencies.logger.warn({ error, node }, 'the eviction of a node could not be told, tried again');
+    this.#queue = new KeyedQueue({ process: (node) => this.#look(node), onError });
+    this.#maybeLost = new KeyedQueue({ process: (node) => this.#startIfLost(node), onError });
   }
 
   start(): void {
     const { changes } = this.#dependencies;
     const regularLook = setInterval(() => this.#lookAtAll(), REGULAR_LOOK_MILLISECONDS);
+    const lostLook = setInterval(() => this.#lookForLost(), LOST_LOOK_MILLISECONDS);
     this.#ends.push(
       () => clearInterval(regularLook),
+      () => clearInterval(lostLook),
       changes.subscribe('nodes', (name, now, before) => {
         if (differs(now, before)) this.#queue.add(name);
       }),
@@ -62,11 +69,17 @@ export class NodeDrainTrigger {
 
   async stop(): Promise<void> {
     for (const end of this.#ends.splice(0)) end();
-    await this.#queue.stop();
+    await Promise.all([this.#queue.stop(), this.#maybeLost.stop()]);
   }
 
   #lookAtAll(): void {
     for (const { metadata } of this.#dependencies.stores.nodes.list()) this.#queue.add(metadata.name);
+  }
+
+  #lookForLost(): void {
+    for (const { metadata } of this.#dependencies.stores.localStorageNodes.list()) {
+      if (needsEviction(this.#facts(metadata.name))) this.#maybeLost.add(metadata.name);
+    }
   }
 
   async #look(name: string): Promise<void> {
@@ -82,17 +95,27 @@ export class NodeDrainTrigger {
     this.#toBeEmptied.set(name, isToBeEmptied(facts));
   }
 
+  async #startIfLost(name: string): Promise<void> {
+    const { signals, prepareTemporal, logger } = this.#dependencies;
+    if (await signals.isEvicting(name)) return;
+    await prepareTemporal();
+    await signals.evictNode(name);
+    logger.info({ node: name }, "the node's eviction did not run any more and is started again");
+  }
+
   #facts(name: string): NodeDrainFacts {
     const { stores } = this.#dependencies;
     const node = stores.nodes.get(name);
     const away = migrationsAwayFrom(stores, name);
+    const underWay = away.some((migrate) => !hasEnded(migrate));
     const held = away.filter(isHeld).map(({ spec }) => spec.volumeName);
     return {
       managed: stores.localStorageNodes.get(name) !== undefined,
       cordoned: node?.spec?.unschedulable ?? false,
       disabled: evictionDisabled(node?.metadata.labels),
       before: this.#toBeEmptied.get(name),
-      somethingToMove: volumesOn(stores, name).some((volume) => !held.includes(volume)) || away.some((migrate) => !hasEnded(migrate)),
+      somethingToMove: volumesOn(stores, name).some((volume) => !held.includes(volume)) || underWay,
+      underWay,
     };
   }
 }

@@ -6,6 +6,7 @@ import { SearchAttribute, SignalName, type Trigger, WorkflowType, workflowId } f
 export interface WorkflowSignals {
   /** Starts the node's eviction, or tells the one that runs to look again. */
   evictNode(node: string): Promise<void>;
+  isEvicting(node: string): Promise<boolean>;
   /** Tells the node's eviction to look again, if it runs. */
   nodeChanged(node: string): Promise<void>;
   /** @returns false: no migration of this volume runs. */
@@ -42,6 +43,14 @@ export function createWorkflowSignals(client: Client, taskQueue: string): Workfl
           { key: trigger, value: 'node-drain' satisfies Trigger },
         ],
       });
+    },
+    async isEvicting(node) {
+      try {
+        return (await client.workflow.getHandle(workflowId.evictNode(node)).describe()).status.name === 'RUNNING';
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return false;
+        throw error;
+      }
     },
     async nodeChanged(node) {
       await signal(workflowId.evictNode(node), SignalName.nodeChanged);

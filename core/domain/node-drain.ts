@@ -10,6 +10,8 @@ export interface NodeDrainFacts {
   readonly before: boolean | undefined;
   /** A volume lies there, or is on its way from there, that no person keeps there. */
   readonly somethingToMove: boolean;
+  /** A migration away from it has begun and not ended. */
+  readonly underWay: boolean;
 }
 
 /** start: start the eviction, or tell the one that runs. tell: only the one that runs, if there is one. */
@@ -30,4 +32,12 @@ export function decideNodeDrain(facts: NodeDrainFacts): NodeDrainDecision {
   }
   const mayRun = facts.before ?? facts.managed;
   return mayRun ? 'tell' : 'nothing';
+}
+
+/**
+ * An eviction has to run: one that does not was terminated, or Temporal has lost its database. Also for a node that is to be emptied no longer, whose
+ * migrations have to be taken back.
+ */
+export function needsEviction(facts: NodeDrainFacts): boolean {
+  return facts.managed && (facts.underWay || (isToBeEmptied(facts) && facts.somethingToMove));
 }

@@ -38,8 +38,9 @@ function startTriggers(): void {
   const workflows = createMigrationWorkflows(temporal, CONTROLLER_TASK_QUEUE);
   const { findMigration, releaseHolds } = world.activities;
   const changes = world.watchers;
+  const prepareTemporal = async () => undefined;
   triggers = [
-    new NodeDrainTrigger({ stores, changes, signals, releaseHolds: (node) => releaseHolds({ node }), logger }),
+    new NodeDrainTrigger({ stores, changes, signals, prepareTemporal, releaseHolds: (node) => releaseHolds({ node }), logger }),
     new VolumeUsageTrigger({ stores, changes, signals, workflows, findMigration, logger: { ...logger, warn: () => undefined } }),
   ];
   for (const trigger of triggers) trigger.start();
@@ -108,6 +109,18 @@ describe('the eviction of a node', () => {
     await letAllBeLookedAt();
     expect(await evictionOf(full.node)).toEqual(['nodeChanged']);
     expect(await evictionOf(empty.node)).toBeUndefined();
+  });
+
+  test('is started again where it was lost before its end', async () => {
+    const end = await addNode();
+    await world.addVolume('unmoved', end, { claimed: false });
+    startTriggers();
+    await world.cordon(end.node);
+    const handle = temporal.workflow.getHandle(workflowId.evictNode(end.node));
+    const { runId } = await vi.waitFor(() => handle.describe(), soon);
+    await handle.terminate();
+    await vi.waitFor(async () => expect((await handle.describe()).runId).not.toBe(runId), { timeout: 20_000, interval: 200 });
+    expect(await evictionOf(end.node)).toEqual(['nodeChanged']);
   });
 
   test('hears of an uncordon, and of the label that keeps volumes; without the label it starts', async () => {

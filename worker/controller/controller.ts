@@ -71,11 +71,8 @@ async function run(
 
   const connection = await waitUntil(`Temporal at ${temporalAddress}`, () => NativeConnection.connect({ address: temporalAddress }), wait);
   closeAtEnd(() => connection.close());
-  await waitUntil(
-    `search attributes of Temporal's namespace ${temporalNamespace}`,
-    () => ensureSearchAttributes(connection, temporalNamespace),
-    wait,
-  );
+  const prepareTemporal = () => ensureSearchAttributes(connection, temporalNamespace);
+  await waitUntil(`search attributes of Temporal's namespace ${temporalNamespace}`, prepareTemporal, wait);
   const client = new Client({ connection, namespace: temporalNamespace });
 
   const watchers = new ClusterWatchers({ kube, namespace, logger });
@@ -83,7 +80,7 @@ async function run(
   closeAtEnd(() => watchers.stop());
   await waitUntil("the API server's objects", () => watchers.waitForSync(FIRST_LISTS_SECONDS), wait);
 
-  const parts = { configuration, logger, kube, client, watchers };
+  const parts = { configuration, logger, kube, client, prepareTemporal, watchers };
   const activities = clusterActivities(parts);
   const worker = await Worker.create({
     connection,
@@ -129,6 +126,7 @@ interface Parts {
   readonly logger: Logger;
   readonly kube: KubeClient;
   readonly client: Client;
+  readonly prepareTemporal: () => Promise<void>;
   readonly watchers: ClusterWatchers;
 }
 
@@ -154,15 +152,17 @@ function clusterActivities({ configuration, logger, kube, client, watchers }: Pa
   });
 }
 
-function createLeaderTasks({ configuration, logger, kube, client, watchers }: Parts, activities: ClusterActivities): readonly LeaderTask[] {
+function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonly LeaderTask[] {
+  const { configuration, logger, kube, client, prepareTemporal, watchers } = parts;
   const { namespace, taskQueue } = configuration;
   const { stores } = watchers;
   const signals = createWorkflowSignals(client, taskQueue);
   const workflows = createMigrationWorkflows(client, taskQueue);
   const { findMigration } = activities;
+  const releaseHolds = (node: string) => activities.releaseHolds({ node });
   const now = () => new Date();
   return [
-    new NodeDrainTrigger({ stores, changes: watchers, signals, releaseHolds: (node) => activities.releaseHolds({ node }), logger }),
+    new NodeDrainTrigger({ stores, changes: watchers, signals, prepareTemporal, releaseHolds, logger }),
     new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, findMigration, logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, now, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { decideNodeDrain, type NodeDrainFacts } from '../../../core/domain/node-drain.ts';
+import { decideNodeDrain, type NodeDrainFacts, needsEviction } from '../../../core/domain/node-drain.ts';
 
-const cordoned: NodeDrainFacts = { managed: true, cordoned: true, disabled: false, before: false, somethingToMove: true };
+const cordoned: NodeDrainFacts = { managed: true, cordoned: true, disabled: false, before: false, somethingToMove: true, underWay: false };
 
 describe('an eviction', () => {
   test.each<[string, Partial<NodeDrainFacts>, string]>([
@@ -24,5 +24,17 @@ describe('an eviction', () => {
     ['is none of a node without our storage', { managed: false, before: undefined }, 'nothing'],
   ])('%s', (_, change, decision) => {
     expect(decideNodeDrain({ ...cordoned, ...change })).toBe(decision);
+  });
+});
+
+describe('an eviction that does not run', () => {
+  test.each<[string, Partial<NodeDrainFacts>, boolean]>([
+    ['is missed where something is to be moved', {}, true],
+    ['is not missed on a node that was emptied', { somethingToMove: false }, false],
+    ['is not missed where the volumes are to stay', { disabled: true }, false],
+    ['is missed where what was begun has to be taken back', { cordoned: false, underWay: true }, true],
+    ['is none of a node without our storage', { managed: false, underWay: true }, false],
+  ])('%s', (_, change, missed) => {
+    expect(needsEviction({ ...cordoned, ...change })).toBe(missed);
   });
 });
