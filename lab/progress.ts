@@ -2,10 +2,16 @@
 
 export class Steps {
   readonly #write: (line: string) => void;
-  readonly #startedAt = Date.now();
+  readonly #startedAt: number;
 
-  constructor(write: (line: string) => void = (line) => console.log(line)) {
+  constructor(write: (line: string) => void = (line) => console.log(line), startedAt = Date.now()) {
     this.#write = write;
+    this.#startedAt = startedAt;
+  }
+
+  /** The same beginning, but lines go there: to whoever draws on the terminal meanwhile. */
+  through(write: (line: string) => void): Steps {
+    return new Steps(write, this.#startedAt);
   }
 
   /** Runs one step and says its time when it is done. Steps may overlap: each line stands for itself. */

@@ -10,7 +10,8 @@ export class LiveTable {
   readonly #stopping = new AbortController();
   readonly #done: Promise<void>;
   #drawn = 0;
-  #last = '';
+  /** Lines that stand on the output as they are now. */
+  #shown: readonly string[] = [];
 
   constructor(read: () => Promise<Migration[]>, output: NodeJS.WriteStream = process.stdout) {
     this.#read = read;
@@ -22,7 +23,6 @@ export class LiveTable {
   say(line: string): void {
     this.#erase();
     this.#output.write(`${line}\n`);
-    this.#last = '';
   }
 
   /** Draws the last state and stops. */
@@ -47,16 +47,26 @@ export class LiveTable {
       this.say(`the table could not be read: ${error instanceof Error ? error.message : String(error)}`);
       return;
     }
-    const lines = renderTable(migrations, this.#output.columns ?? 160);
-    if (migrations.length === 0 || lines.join('\n') === this.#last) return;
+    if (migrations.length === 0) return;
+    const { isTTY, columns = 160, rows } = this.#output;
+    const lines = renderTable(migrations, columns, isTTY ? rows : undefined);
+    const news = lines.filter((line) => !this.#shown.includes(squeezed(line)));
+    if (news.length === 0 && lines.length === this.#shown.length) return;
     this.#erase();
-    this.#output.write(`${lines.join('\n')}\n`);
+    this.#output.write((isTTY ? lines : news).map((line) => `${line}\n`).join(''));
     this.#drawn = lines.length;
-    this.#last = lines.join('\n');
+    this.#shown = lines.map(squeezed);
   }
 
   #erase(): void {
-    if (this.#output.isTTY && this.#drawn > 0) this.#output.write(`\x1b[${this.#drawn}A\x1b[J`);
+    if (!this.#output.isTTY) return;
+    if (this.#drawn > 0) this.#output.write(`\x1b[${this.#drawn}A\x1b[J`);
     this.#drawn = 0;
+    this.#shown = [];
   }
+}
+
+/** Columns are as wide as their widest cell: a line whose neighbour has changed is no other line. */
+function squeezed(line: string): string {
+  return line.replaceAll(/ +/g, ' ');
 }

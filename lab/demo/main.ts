@@ -1,15 +1,15 @@
-/**
- * `npm run demo`: a real drain of a real node, and every promise checked. Exits 0 only if all of them held.
- *
- *   --keep   leaves everything running afterwards and says how to look around
- */
-import { parseArgs } from 'node:util';
+/** `npm run demo`: a real drain of a real node, and every promise checked. Exits 0 only if all of them held. */
 import { Lab, LabExistsError, Steps, takeDownOnInterrupt } from '../index.ts';
 import { PreflightError } from '../preflight.ts';
 import { COLLECTOR, runDrain } from './drain.ts';
+import { type DemoOptions, parseDemoOptions, USAGE } from './options.ts';
 import { printReport } from './report.ts';
 
-const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+const options = commandLine();
+if (options.help) {
+  console.log(USAGE);
+  process.exit();
+}
 const steps = new Steps();
 const interruption = takeDownOnInterrupt(steps);
 
@@ -17,8 +17,8 @@ let exitCode = 1;
 try {
   const lab = await Lab.up({ steps, willListenOn: [COLLECTOR], controllerEnvironment: { REHOME_HASH_CHECK: 'true' } });
   try {
-    const result = await runDrain(lab, steps);
-    await printReport(lab, result);
+    const result = await runDrain(lab, steps, options);
+    await printReport(lab, result, options);
     exitCode = result.checks.every(({ holds }) => holds) ? 0 : 1;
   } finally {
     if (!interruption.begun) await leave(lab);
@@ -28,6 +28,15 @@ try {
 }
 // Whoever interrupted it ends it, when everything is down.
 if (!interruption.begun) process.exit(exitCode);
+
+function commandLine(): DemoOptions {
+  try {
+    return parseDemoOptions(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
+}
 
 async function leave(lab: Lab): Promise<void> {
   if (!options.keep) return Lab.downOwn({ steps });

@@ -1,4 +1,5 @@
 /** What the demo reads of the migrations, with kubectl, and how it shows them. */
+import type { Lab } from '../index.ts';
 
 export interface Migration {
   readonly name: string;
@@ -50,10 +51,40 @@ export function parseMigrations(list: string): Migration[] {
   }));
 }
 
+export async function readMigrations(lab: Lab): Promise<Migration[]> {
+  return parseMigrations((await lab.kubectl(['get', 'localvolumemigrates', '-o', 'json'])).stdout);
+}
+
+/** @throws where the volume has no migration, or one without a target. */
+export function targetOf(migrations: readonly Migration[], volume: string): string {
+  const target = migrations.find((migration) => migration.volume === volume)?.target;
+  if (!target) throw new Error(`no migration of ${volume} has a target`);
+  return target;
+}
+
+/** One that neither begins nor ends at this moment. What is known of it may be 2 s old. */
+export function syncInItsMiddle(migrations: readonly Migration[]): Migration | undefined {
+  return migrations.find(({ phase, target, percent = 0 }) => phase === 'Syncing' && target !== '' && percent >= 20 && percent <= 90);
+}
+
+/** Whether nothing is left to be done before the pods go: their volumes have proven copies, and those of nobody have moved. */
+export function waitForPodsOnly(
+  migrations: readonly Migration[],
+  { used, idle }: { readonly used: readonly string[]; readonly idle: readonly string[] },
+): boolean {
+  const every = (volumes: readonly string[], holds: (migration: Migration) => boolean): boolean =>
+    volumes.every((volume) => migrations.some((migration) => migration.volume === volume && holds(migration)));
+  return every(used, hasProvenCopy) && every(idle, ({ phase }) => phase === 'Completed');
+}
+
+function hasProvenCopy({ phase, message }: Migration): boolean {
+  return phase === 'AwaitingDetach' && message.startsWith('has a proven copy');
+}
+
 const HEADINGS = ['VOLUME', 'TARGET', 'PHASE', 'PERCENT', 'RATE', 'ETA', 'MESSAGE'] as const;
 
-/** One line a migration, columns aligned, cut to the width of the terminal. */
-export function renderTable(migrations: readonly Migration[], width: number): string[] {
+/** One line a migration, columns aligned, cut to the terminal: what is drawn in place has to fit, and the cursor stands beneath it. */
+export function renderTable(migrations: readonly Migration[], width: number, height = Number.POSITIVE_INFINITY): string[] {
   const rows = [...migrations].sort((a, b) => a.volume.localeCompare(b.volume)).map(row);
   const widths = HEADINGS.map((heading, column) => Math.max(heading.length, ...rows.map((cells) => cells[column]!.length)));
   const line = (cells: readonly string[]): string =>
@@ -62,7 +93,10 @@ export function renderTable(migrations: readonly Migration[], width: number): st
       .join('  ')
       .trimEnd()
       .slice(0, width);
-  return [line(HEADINGS), ...rows.map(line)];
+  const lines = [line(HEADINGS), ...rows.map(line)];
+  if (lines.length < height) return lines;
+  const shown = lines.slice(0, Math.max(1, height - 2));
+  return [...shown, `and ${lines.length - shown.length} more`];
 }
 
 function row(migration: Migration): string[] {

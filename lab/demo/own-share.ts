@@ -31,7 +31,8 @@ export async function readOwnShare(lab: Lab, { phaseTimes, workflowId }: Migrati
  * @param phaseTimes first entry into each phase, milliseconds since the epoch. @param history of its workflow, as `temporal workflow show -o json` prints it.
  */
 export function ownShareSeconds(phaseTimes: Readonly<Record<string, number>>, history: string): number | undefined {
-  const entered = ORDER.filter((phase) => phaseTimes[phase] !== undefined);
+  // A copy that was made beside its pod waits for that after the verify.
+  const entered = ORDER.filter((phase) => phaseTimes[phase] !== undefined).sort((a, b) => phaseTimes[a]! - phaseTimes[b]!);
   if (entered.at(-1) !== 'Completed') return undefined;
   let milliseconds = 0;
   for (const [index, phase] of entered.entries()) {

@@ -1,6 +1,7 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { runDrain } from '../../lab/demo/drain.ts';
 import { parseMigrations } from '../../lab/demo/migrations.ts';
+import { parseDemoOptions } from '../../lab/demo/options.ts';
 import { readOwnShare } from '../../lab/demo/own-share.ts';
 import { Steps } from '../../lab/index.ts';
 import { Cluster, eventually, nodeStorage } from './support.ts';
@@ -76,10 +77,19 @@ describe('a cordoned node', () => {
   });
 });
 
-test('a drained node with writing pods is powered off, and every acknowledged write is on the new nodes', async () => {
-  const { checks } = await runDrain(lab, new Steps());
-  expect(checks.filter(({ holds }) => !holds)).toEqual([]);
-  await lab.start('n1');
+describe('a drained node with writing pods is powered off, and every acknowledged write is on the new nodes', () => {
+  test.each<[string, string[]]>([
+    ['when nothing goes wrong', []],
+    ['also when controller and target are killed in the middle of the first sync', ['--chaos', '--volumes', '2']],
+    ['also when they are killed while the volumes are copied beneath their pods', ['--online', '--chaos']],
+  ])('%s', async (_, args) => {
+    onTestFinished(async () => {
+      await lab.kubectl(['annotate', 'node', 'n1', 'rehome.io/online-']);
+    });
+    const { checks } = await runDrain(lab, new Steps(), parseDemoOptions(args));
+    expect(checks.filter(({ holds }) => !holds)).toEqual([]);
+    await lab.start('n1');
+  });
 });
 
 test('an agent stays below 200 MB', async () => {
