@@ -33,6 +33,7 @@ export default defineConfig({
           name: 'lab',
           include: ['test/lab/**/*.test.ts'],
           globalSetup: ['test/lab/global-setup.ts'],
+          setupFiles: ['test/lab/tell-of-failure.ts'],
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 600_000,
