@@ -65,7 +65,7 @@ const ALIKE: readonly (readonly string[])[] = [
 
 function placeOf(step: string): number {
   const [first = step] = ALIKE.find((steps) => steps.includes(step)) ?? [];
-  return STEPS.findIndex((each) => each === first);
+  return (STEPS as readonly string[]).indexOf(first);
 }
 
 function expectInOrder(steps: readonly string[]): void {
@@ -187,6 +187,23 @@ describe.concurrent('an abort that is terminated when it is about to', () => {
       await expectNoTurns(harness);
     },
   );
+});
+
+test('a migration that is terminated while it has a proven copy beside its users keeps the copy, and proves it again', async ({
+  harness,
+}) => {
+  const volume = Object.assign(harness.world.volumes.get(harness.data)!, { heldBy: ['pod default/db-0'], online: true });
+  const isReady = () => eventually(() => expect(harness.migrateObject().message).toMatch(/^has a proven copy/));
+  const terminated = await harness.migrate();
+  await isReady();
+  await terminated.terminate();
+  harness.migrateObject().message = '';
+  const migration = await harness.migrate();
+  await isReady();
+  volume.heldBy = [];
+  await migration.lookAgain();
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  expectMoved(harness);
 });
 
 test('a parked migration that is terminated parks again where its cause is still there, and goes on by retry', async ({ harness }) => {

@@ -53,6 +53,8 @@ export const SCENARIOS = {
     'renewed',
     /** After a restart of the target. */
     'reconnected',
+    /** Beside the volume's users. */
+    'online',
     'hashed',
     'nothing-to-move',
   ],

@@ -1,7 +1,7 @@
 /**
  * Records the histories that `replay.test.ts` replays. See "Histories" in docs/development.md.
  *
- *   node test/workflow/record-histories.ts                                               plays every scenario over a cluster in memory
+ *   node test/workflow/record-histories.ts [SCENARIO ...]                                plays these scenarios, or all, over a cluster in memory
  *   node test/workflow/record-histories.ts --address HOST:PORT                           lists the workflows of a Temporal server, such as a lab's
  *   node test/workflow/record-histories.ts --address HOST:PORT ID[@RUN]=SCENARIO ...     keeps these as `lab`; without a run the last one
  *
@@ -18,29 +18,31 @@ const { values, positionals } = parseArgs({
   options: { address: { type: 'string' }, namespace: { type: 'string', default: 'default' } },
   allowPositionals: true,
 });
-if (values.address === undefined) await playAll();
+if (values.address === undefined) await playAll(positionals);
 else
   await withClient(values.address, values.namespace, (client) => (positionals.length === 0 ? list(client) : keepAll(client, positionals)));
 
 /** One after another: what they wait for is mostly the processor. */
-async function playAll(): Promise<void> {
+async function playAll(wanted: readonly string[]): Promise<void> {
   quietRuntime();
-  for (const longHistoryEvents of new Set(SCENES.map((scene) => scene.longHistoryEvents))) {
+  const unknown = wanted.filter((scenario) => !SCENES.some(({ scenarios }) => scenarios.includes(scenario)));
+  if (unknown.length > 0) throw new Error(`${unknown.join(', ')}: there are ${SCENES.flatMap(({ scenarios }) => scenarios).join(', ')}`);
+  const scenes = SCENES.filter(({ scenarios }) => wanted.length === 0 || scenarios.some((scenario) => wanted.includes(scenario)));
+  for (const longHistoryEvents of new Set(scenes.map((scene) => scene.longHistoryEvents))) {
     const bed = await TestBed.open(() => startDevelopmentServer(longHistoryEvents));
     try {
-      for (const scene of SCENES.filter((each) => each.longHistoryEvents === longHistoryEvents)) await play(bed, scene);
+      for (const scene of scenes.filter((each) => each.longHistoryEvents === longHistoryEvents)) await play(bed, scene);
     } finally {
       await bed.close();
     }
   }
 }
 
-async function play(bed: TestBed, { name, play, ownController = false }: Scene): Promise<void> {
-  console.log(name);
+async function play(bed: TestBed, { play, ownController = false }: Scene): Promise<void> {
   const harness = await bed.harness({ ownController });
   try {
     for (const { workflow, scenario, run } of await play(harness)) {
-      console.log(`  ${keepHistory(workflow, scenario, 'fake', await run.fetchHistory())}`);
+      console.log(keepHistory(workflow, scenario, 'fake', await run.fetchHistory()));
     }
   } finally {
     await harness.stop();
