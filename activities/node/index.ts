@@ -28,8 +28,8 @@ export function createNodeActivities(deps: NodeDependencies): NodeActivities {
       return allocateEndpoint(deps, mirror, role);
     },
     ensureTargetMirror: async (request) => {
-      const { mirror, sourceEndpoint } = requestSchemas.targetMirror.parse(request);
-      return ensureTargetMirror(deps, mirror, sourceEndpoint);
+      const { mirror, sourceEndpoint, inUse } = requestSchemas.targetMirror.parse(request);
+      return ensureTargetMirror(deps, mirror, sourceEndpoint, inUse);
     },
     ensureSourceMirror: async (request) => {
       const { mirror, targetEndpoint } = requestSchemas.sourceMirror.parse(request);

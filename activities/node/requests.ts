@@ -53,7 +53,7 @@ export const requestSchemas = {
   volume: z.object({ volume: localVolumeNameSchema, pool: volumeGroupNameSchema }),
   mirror: z.object({ mirror: mirrorSchema }),
   mirrorAndRole: z.object({ mirror: mirrorSchema, role: roleSchema }),
-  targetMirror: z.object({ mirror: mirrorSchema, sourceEndpoint: endpointSchema }),
+  targetMirror: z.object({ mirror: mirrorSchema, sourceEndpoint: endpointSchema, inUse: z.boolean().default(false) }),
   sourceMirror: z.object({ mirror: mirrorSchema, targetEndpoint: endpointSchema }),
   targetCounter: z.object({ mirror: mirrorSchema, logPosition: z.int().nonnegative().optional() }),
   verify: z.object({ mirror: mirrorSchema, ranges: z.array(sectorRangeSchema).min(1).optional() }),

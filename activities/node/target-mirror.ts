@@ -14,7 +14,16 @@ import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver
 import { tag } from './mirror-tags.ts';
 import { KEEPS_MIRROR, MAKES_MIRROR } from './permission.ts';
 
-export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourceEndpoint: MirrorEndpoint): Promise<MirrorEndpoint> {
+/** Of a sync beside an application: what is on its way there holds up its writes on a slow network, a second at 1 MiB/s. */
+const FILL_TARGET_BESIDE_USERS_BYTES = 2 ** 20;
+
+/** @param inUse somebody writes to the volume meanwhile. */
+export function ensureTargetMirror(
+  deps: NodeDependencies,
+  mirror: Mirror,
+  sourceEndpoint: MirrorEndpoint,
+  inUse: boolean,
+): Promise<MirrorEndpoint> {
   return act(deps, mirror, { role: 'target', phases: [...MAKES_MIRROR, ...KEEPS_MIRROR] }, async (step) => {
     const found = await lookAround(step);
     requireMetadata(step, found);
@@ -23,6 +32,11 @@ export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourc
     const thin = isThin(found, sourceEndpoint) && (await prepareThin(step));
     const pair = await ensureAttached(step, found, sourceEndpoint.port, { path: step.names.devicePath, thin });
     await ensureConnecting(step, pair);
+    if (inUse) {
+      const { syncSettings } = deps;
+      const fillTargetBytes = Math.min(syncSettings.fillTargetBytes, FILL_TARGET_BESIDE_USERS_BYTES);
+      await step.drbd.controlSync(pair, { ...syncSettings, fillTargetBytes });
+    }
     return { port: pair.local.port, minor: pair.minor, logicalBlockSizeBytes };
   });
 }

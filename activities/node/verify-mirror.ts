@@ -39,7 +39,7 @@ async function verifyOnce(deps: NodeDependencies, mirror: Mirror, range?: Sector
     const state = await drbd.observeMinor(local.minor);
     if (state?.replication !== 'VerifyS') {
       // It would limit the syncs that follow, too.
-      if (state && limited) await drbd.limitRate(local, deps.syncSettings.maxRateBytesPerSecond);
+      if (state && limited) await drbd.controlSync(local, deps.syncSettings);
       const healthy = state !== undefined && isHealthy(state);
       const report = { completed: healthy, healthy, outOfSyncBytes: (state?.outOfSyncKib ?? 0) * 1024 };
       return { ...report, ...named(await drbd.skippedByVerify(local)) };
@@ -83,8 +83,9 @@ function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Pro
     if (state.replication === 'VerifyS') return { ...local, drbd, limited };
     if (!isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
     if (limited && (await othersAreVerified(step))) return undefined;
-    const { onlineVerifyRateBytesPerSecond, maxRateBytesPerSecond } = deps.syncSettings;
-    await drbd.limitRate(local, limited ? onlineVerifyRateBytesPerSecond : maxRateBytesPerSecond);
+    const { syncSettings } = deps;
+    const slow = { ...syncSettings, maxRateBytesPerSecond: syncSettings.onlineVerifyRateBytesPerSecond };
+    await drbd.controlSync(local, limited ? slow : syncSettings);
     await drbd.startVerify(local, range);
     return { ...local, drbd, limited };
   });

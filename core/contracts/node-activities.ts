@@ -111,7 +111,12 @@ export interface NodeActivities {
   allocateEndpoint(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<MirrorEndpoint>;
 
   /** control, target, phases Preparing, Syncing, Verifying, CuttingOver. The logical volume, fresh metadata once a pairing, attached and listening. @throws LogicalVolumeConflict, NoSuchThinPool, PoolFull, BlockSizeTooLarge. */
-  ensureTargetMirror(request: { readonly mirror: Mirror; readonly sourceEndpoint: MirrorEndpoint }): Promise<MirrorEndpoint>;
+  /** @param request.inUse somebody writes to the volume on its source, and is not to be held up. */
+  ensureTargetMirror(request: {
+    readonly mirror: Mirror;
+    readonly sourceEndpoint: MirrorEndpoint;
+    readonly inUse?: boolean;
+  }): Promise<MirrorEndpoint>;
 
   /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;

@@ -12,7 +12,7 @@ import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
 import type { Host } from '../host.ts';
 import { type PeerPath, parsePeers } from './events2.ts';
 import type { LocalMirror, MirrorDriver, MirrorPair, MirrorState } from './mirror-driver.ts';
-import { addressesOf, controllerOptions, maxRateOption, netOptions, thinOptions, verifyBounds } from './options.ts';
+import { addressesOf, controllerOptions, netOptions, thinOptions, verifyBounds } from './options.ts';
 import { isRefusedAs, PAUSE_FLAG_AS_WANTED, UNKNOWN_CONNECTION, unlessRefusedAs } from './refusal.ts';
 import { parseStatusJson, type StatusDevice, type StatusResource } from './status-json.ts';
 import { logPosition, skippedByVerify } from './verify-log.ts';
@@ -59,8 +59,7 @@ export function createDrbd9(host: Host, settings: SyncSettings): MirrorDriver {
       await setup('connect', ...peerOf(pair));
     },
     resumeSync: (mirror) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('resume-sync', ...peerDeviceOf(mirror))),
-    limitRate: (mirror, maxRateBytesPerSecond) =>
-      setup('peer-device-options', ...peerDeviceOf(mirror), maxRateOption(maxRateBytesPerSecond)),
+    controlSync: (mirror, wanted) => setup('peer-device-options', ...peerDeviceOf(mirror), ...controllerOptions(wanted)),
     disconnect: (pair) => unlessRefusedAs(UNKNOWN_CONNECTION, setup('disconnect', ...peerOf(pair), '--force')),
     startVerify: (mirror, range) => setup('verify', ...peerDeviceOf(mirror), ...verifyBounds(range)),
     verifyLogPosition: async () => logPosition(await host.readKernelLog()),

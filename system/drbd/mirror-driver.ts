@@ -5,7 +5,9 @@
  * What stands already is for the caller to see by `observe`, and to act on in the order that cannot overwrite the source: attach, promote, and only
  * then connect, paused.
  */
+
 import type { MirrorRole, SectorRange, SkippedRanges } from '../../core/contracts/node-activities.ts';
+import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
 
 /** A mirror's end on this node. */
 export interface LocalMirror {
@@ -84,8 +86,8 @@ export interface MirrorDriver {
   connect(pair: MirrorPair, sharedSecret: string, options: { readonly paused: boolean }): Promise<void>;
   /** A sync that is not paused is fine. */
   resumeSync(mirror: LocalMirror): Promise<void>;
-  /** From here on syncs and verifies take no more, also those that run. */
-  limitRate(mirror: LocalMirror, maxRateBytesPerSecond: number): Promise<void>;
+  /** From here on this end's syncs (a target's) and verifies (a source's) go by these settings, also those that run. */
+  controlSync(mirror: LocalMirror, settings: SyncSettings): Promise<void>;
   /** Also with a dead peer, whose silence would hold writes; a connection that is gone already is fine. */
   disconnect(pair: MirrorPair): Promise<void>;
   /** Of the whole device, or of this range; returns when it has begun. */

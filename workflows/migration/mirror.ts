@@ -5,7 +5,7 @@ import type { Refusal } from '../../core/contracts/reasons.ts';
 import { failureOf } from '../failure.ts';
 import { look } from './attend.ts';
 import { report } from './report.ts';
-import { type MigrationRun, required, requireMirror, requireRef } from './run.ts';
+import { type MigrationRun, required, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
 import { control, inCluster, pauseAfterSetback, sync } from './steps.ts';
 import { giveTurnBack, mayGoOn } from './turn.ts';
@@ -71,7 +71,9 @@ async function ensureTarget(run: MigrationRun, mirror: Mirror): Promise<MirrorEn
   const sourceEndpoint = required(run.sourceEndpoint, run, 'an endpoint on its source');
   const { node } = mirror.target;
   const summary = `create the mirror on ${node}`;
-  return control(run, node, summary, (agent) => agent.ensureTargetMirror({ mirror, sourceEndpoint }), faultsAnswered(run));
+  const inUse = requireFacts(run).heldBy.length > 0;
+  const request = { mirror, sourceEndpoint, ...(inUse && { inUse }) };
+  return control(run, node, summary, (agent) => agent.ensureTargetMirror(request), faultsAnswered(run));
 }
 
 /** A step of the target; instead of its answer why the target will not do. Once the mirror was put in, no other node would. */

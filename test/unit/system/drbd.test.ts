@@ -155,8 +155,8 @@ describe('the driver of 8.4', () => {
     await driver.attach(pair, { data: '/dev/mapper/p-back', metadata: '/dev/vg/p_md' });
     await driver.connect(pair, 's', UNPAUSED);
     const [attach, connect] = recorded.commands;
-    await driver.limitRate(pair, 2 * MiB);
-    expect(recorded.commands.at(-1)).toEqual(['drbdsetup', 'disk-options', '1', '--c-max-rate=2048']);
+    await driver.controlSync(pair, { ...settings, maxRateBytesPerSecond: 2 * MiB });
+    expect(recorded.commands.at(-1)).toEqual(expect.arrayContaining(['disk-options', '1', '--c-max-rate=2048', '--c-fill-target=2048']));
     expect(attach).toEqual(expect.arrayContaining(['--c-max-rate=102400', '--c-min-rate=0', '--c-fill-target=2048']));
     expect(connect).toEqual(expect.arrayContaining(['--max-buffers=2048', '--sndbuf-size=2097152', '--rcvbuf-size=2097152']));
   });
