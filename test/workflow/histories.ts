@@ -119,7 +119,7 @@ function withoutOrigin(value: unknown): unknown {
 }
 
 /** What a history must not hold beside the given texts: processes named by number and host, files in people's folders, secrets. */
-const BETRAYING = /\b\d+@[\w.-]+|\/(?:home|root|tmp|work|Users)\/[^"\s]*|secret|password|BEGIN [A-Z ]*KEY/gi;
+const BETRAYING = /\b\d+@[\w.-]+|\/(?:home|root|tmp|work|Users)\/[^"\s]*|(?:secret|password)=(?!\[redacted\])|BEGIN [A-Z ]*KEY/gi;
 
 /** @param texts that must not occur either. */
 export function betrayalsIn(history: unknown, texts: readonly string[] = []): readonly string[] {
