@@ -1,6 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
-/** One project for each kind of test, so that each can be run alone: `npm run test:unit`, `test:workflow`, `test:cluster`, `test:lab`. */
+/** On real nodes, of which there is one set. */
+const LAB = {
+  globalSetup: ['test/lab/global-setup.ts'],
+  setupFiles: ['test/lab/tell-of-failure.ts'],
+  fileParallelism: false,
+  testTimeout: 300_000,
+  hookTimeout: 600_000,
+};
+
+/** One project for each kind of test, so that each can be run alone: `npm run test:unit`, `test:workflow`, `test:cluster`, `test:lab`, `test:chaos`. */
 export default defineConfig({
   test: {
     // The Temporal SDK's native runtime does not survive worker threads.
@@ -27,18 +36,8 @@ export default defineConfig({
           hookTimeout: 180_000,
         },
       },
-      {
-        extends: true,
-        test: {
-          name: 'lab',
-          include: ['test/lab/**/*.test.ts'],
-          globalSetup: ['test/lab/global-setup.ts'],
-          setupFiles: ['test/lab/tell-of-failure.ts'],
-          fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 600_000,
-        },
-      },
+      { extends: true, test: { name: 'lab', include: ['test/lab/**/*.test.ts'], ...LAB } },
+      { extends: true, test: { name: 'chaos', include: ['test/chaos/**/*.test.ts'], ...LAB } },
     ],
   },
 });

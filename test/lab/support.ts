@@ -126,6 +126,7 @@ export class Cluster {
   async reset(): Promise<void> {
     const nodes = this.lab.machines.map(({ name }) => name);
     for (const machine of this.lab.machines) {
+      machine.thaw();
       if (!machine.isRunning()) await this.lab.start(machine.name);
       await machine.heal();
       await machine.rate('off');
@@ -133,6 +134,7 @@ export class Cluster {
     await this.lab.kubectl(['delete', 'statefulset,deployment,pod', '--all', '--wait', '--timeout=60s']);
     for (const node of nodes) {
       await this.lab.kubectl(['label', 'node', node, 'hwameistor.io/eviction-']);
+      await this.lab.kubectl(['annotate', 'node', node, 'rehome.io/online-']);
       await this.uncordon(node);
     }
     await eventually('no migration under way', 120, async () => {

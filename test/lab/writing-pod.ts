@@ -66,7 +66,9 @@ export class WritingPod {
   /** Seconds of the longest silence between two acknowledged writes since then (milliseconds since the epoch). */
   longestStall(since: number): number {
     const gap = this.#collector.longestGap(this.#workload.writer, since);
-    return gap ? (gap.to - gap.from) / 1000 : 0;
+    const seconds = gap ? (gap.to - gap.from) / 1000 : 0;
+    if (gap) console.log(`longest stall: ${seconds} s, at ${new Date(gap.from).toISOString()}`);
+    return seconds;
   }
 
   /** A fair part of the volume has been copied. @returns the target. */

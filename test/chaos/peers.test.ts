@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Machine } from '../../lab/machines/index.ts';
-import { Cluster, eventually, POOL } from './support.ts';
+import { Cluster, eventually, POOL } from '../lab/support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;

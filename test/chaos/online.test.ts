@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Cluster, eventually, nodeStorage, objectState, POOL } from './support.ts';
-import { WritingPod } from './writing-pod.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { Cluster, eventually, nodeStorage, objectState, POOL } from '../lab/support.ts';
+import { WritingPod } from '../lab/writing-pod.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;
@@ -11,10 +11,6 @@ const STALL_SECONDS = 3;
 const OWN_SECONDS = 1;
 
 beforeEach(() => cluster.reset());
-afterEach(async () => {
-  for (const machine of lab.machines) machine.thaw();
-  await lab.kubectl(['annotate', 'node', 'n1', 'rehome.io/online-']);
-});
 
 const everything = async () => ({ storage: await Promise.all(lab.machines.map(nodeStorage)), objects: await objectState(cluster) });
 const restarts = async () =>
@@ -28,7 +24,6 @@ test('a volume is copied beside its pod, which is down for the cut-over alone wh
     await pod.drain();
     await pod.expectMoved();
     const { phaseTimes = {} } = (await cluster.migration(pod.volume))!.status!;
-    console.log(`down for ${pod.longestStall(drainedAt)} s`);
     expect(Date.parse(phaseTimes.Verifying!)).toBeLessThan(drainedAt);
     expect(pod.longestStall(drainedAt)).toBeLessThan(30);
   }));
@@ -131,7 +126,6 @@ describe('no write of the pod is held up for more than 3 s', () => {
       await lab.machine('n1').rate('off');
       await pod.copyProven(180);
       const stall = pod.longestStall(begunAt);
-      console.log(`longest stall ${stall} s`);
       expect(stall).toBeLessThan(STALL_SECONDS + OWN_SECONDS);
       await pod.drain();
       await pod.expectMoved();

@@ -6,7 +6,7 @@ import { median } from '../../lab/bench/statistics.ts';
 import { readMigrations } from '../../lab/demo/migrations.ts';
 import { readOwnShare } from '../../lab/demo/own-share.ts';
 import type { Machine } from '../../lab/machines/index.ts';
-import { Cluster, eventually, type MigrateObject, POOL } from './support.ts';
+import { Cluster, eventually, type MigrateObject, POOL } from '../lab/support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;

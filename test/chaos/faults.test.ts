@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, test } from 'vitest';
-import { Cluster } from './support.ts';
-import { WritingPod } from './writing-pod.ts';
+import { Cluster } from '../lab/support.ts';
+import { WritingPod } from '../lab/writing-pod.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;
