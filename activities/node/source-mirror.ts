@@ -14,6 +14,7 @@ import { formatTable, type MappedDevice, type TableLine } from '../../system/dev
 import type { MirrorPair } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
+import { besideUsers, isInUse } from './beside-users.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { insertMirror, settleDevice } from './insertion.ts';
@@ -42,6 +43,7 @@ export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targe
     if (!isAttached(found.resource)) await ensureBackDevice(step, found);
     const pair = await ensureAttached(step, found, targetEndpoint.port, { path: step.names.backPath, thin: false });
     if (found.resource?.state?.role !== 'Primary') await step.drbd.promoteByForce(pair);
+    if (isInUse(found.device)) await step.drbd.controlSync(pair, besideUsers(deps.syncSettings));
     await ensureConnecting(step, pair, { paused: !tags.writeBase });
     const base = tags.writeBase ?? (await insert(step, found, pair));
     await step.drbd.resumeSync(pair);

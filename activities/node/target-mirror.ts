@@ -8,14 +8,12 @@ import type { Host } from '../../system/host.ts';
 import { activateLogicalVolume, createLogicalVolume, createThinVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
 import { listLogicalVolumes, listSegments } from '../../system/lvm/report.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
+import { besideUsers } from './beside-users.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver, requireMetadata } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
 import { KEEPS_MIRROR, MAKES_MIRROR } from './permission.ts';
-
-/** Of a sync beside an application: what is on its way there holds up its writes on a slow network, a second at 1 MiB/s. */
-const FILL_TARGET_BESIDE_USERS_BYTES = 2 ** 20;
 
 /** @param inUse somebody writes to the volume meanwhile. */
 export function ensureTargetMirror(
@@ -32,11 +30,7 @@ export function ensureTargetMirror(
     const thin = isThin(found, sourceEndpoint) && (await prepareThin(step));
     const pair = await ensureAttached(step, found, sourceEndpoint.port, { path: step.names.devicePath, thin });
     await ensureConnecting(step, pair);
-    if (inUse) {
-      const { syncSettings } = deps;
-      const fillTargetBytes = Math.min(syncSettings.fillTargetBytes, FILL_TARGET_BESIDE_USERS_BYTES);
-      await step.drbd.controlSync(pair, { ...syncSettings, fillTargetBytes });
-    }
+    if (inUse) await step.drbd.controlSync(pair, besideUsers(deps.syncSettings));
     return { port: pair.local.port, minor: pair.minor, logicalBlockSizeBytes };
   });
 }

@@ -6,6 +6,7 @@ import { mergeRanges } from '../../core/domain/sector-ranges.ts';
 import { listMappedDevices } from '../../system/device-mapper/devices.ts';
 import type { LocalMirror, MirrorDriver, MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { describe, isHealthy, progressOf, watchForStandstill } from './await-sync.ts';
+import { besideUsers, isInUse } from './beside-users.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, openStep, pairOf, requireMetadata, sharedSecret } from './mirror-step.ts';
@@ -39,7 +40,7 @@ async function verifyOnce(deps: NodeDependencies, mirror: Mirror, range?: Sector
     const state = await drbd.observeMinor(local.minor);
     if (state?.replication !== 'VerifyS') {
       // It would limit the syncs that follow, too.
-      if (state && limited) await drbd.controlSync(local, deps.syncSettings);
+      if (state && limited) await drbd.controlSync(local, besideUsers(deps.syncSettings));
       const healthy = state !== undefined && isHealthy(state);
       const report = { completed: healthy, healthy, outOfSyncBytes: (state?.outOfSyncKib ?? 0) * 1024 };
       return { ...report, ...named(await drbd.skippedByVerify(local)) };
@@ -78,13 +79,12 @@ function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Pro
   return act(deps, mirror, { role: 'source', phases: VERIFIES }, async (step) => {
     const { drbd } = step;
     const { state, ...local } = await requireMirror(step);
-    const { openCount = 0 } = (await listMappedDevices(step.host)).get(step.names.device) ?? {};
-    const limited = openCount > 0;
+    const limited = isInUse((await listMappedDevices(step.host)).get(step.names.device));
     if (state.replication === 'VerifyS') return { ...local, drbd, limited };
     if (!isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
     if (limited && (await othersAreVerified(step))) return undefined;
     const { syncSettings } = deps;
-    const slow = { ...syncSettings, maxRateBytesPerSecond: syncSettings.onlineVerifyRateBytesPerSecond };
+    const slow = { ...besideUsers(syncSettings), maxRateBytesPerSecond: syncSettings.onlineVerifyRateBytesPerSecond };
     await drbd.controlSync(local, limited ? slow : syncSettings);
     await drbd.startVerify(local, range);
     return { ...local, drbd, limited };

@@ -130,6 +130,9 @@ const agentVariables = z.object({
   ),
   REHOME_SYNC_FILL_TARGET: syncSetting('fillTargetBytes').describe('the bytes of a sync that are on their way at once, for example 10Mi'),
   REHOME_SYNC_BUFFERS: syncSetting('bufferBytes').describe("the bytes of memory for a mirror's buffers, for example 32Mi"),
+  REHOME_ONLINE_MIN_RATE: syncSetting('onlineMinRateBytesPerSecond').describe(
+    'the least that a sync takes of a volume that is used meanwhile in bytes per second, for example 2Mi: less than the network can do',
+  ),
   REHOME_ONLINE_VERIFY_RATE: syncSetting('onlineVerifyRateBytesPerSecond').describe(
     'the most that a verify beside an application takes in bytes per second, for example 64Mi',
   ),
@@ -172,6 +175,7 @@ export function parseAgentConfiguration(environment: Environment) {
       minRateBytesPerSecond: variables.REHOME_SYNC_MIN_RATE,
       fillTargetBytes: variables.REHOME_SYNC_FILL_TARGET,
       bufferBytes: variables.REHOME_SYNC_BUFFERS,
+      onlineMinRateBytesPerSecond: variables.REHOME_ONLINE_MIN_RATE,
       onlineVerifyRateBytesPerSecond: variables.REHOME_ONLINE_VERIFY_RATE,
       socketBufferBytes: variables.REHOME_SYNC_SOCKET_BUFFER,
     } satisfies SyncSettings,

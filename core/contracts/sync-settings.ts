@@ -8,6 +8,8 @@ export interface SyncSettings {
   readonly fillTargetBytes: number;
   /** Memory that a mirror may take on each node for what arrives. */
   readonly bufferBytes: number;
+  /** As `minRateBytesPerSecond`, beside an application that uses the very volume. */
+  readonly onlineMinRateBytesPerSecond: number;
   /** A verify beside an application takes no more: DRBD holds back writes to the blocks it compares. */
   readonly onlineVerifyRateBytesPerSecond: number;
   /** Of a mirror's TCP connection, in each direction; 0: the kernel decides. */
@@ -23,6 +25,7 @@ export const DEFAULT_SYNC_SETTINGS: SyncSettings = {
   minRateBytesPerSecond: 10 * MiB,
   fillTargetBytes: 10 * MiB,
   bufferBytes: 32_000 * KiB,
+  onlineMinRateBytesPerSecond: 2 * MiB,
   onlineVerifyRateBytesPerSecond: 64 * MiB,
   socketBufferBytes: 4 * MiB,
 };
@@ -33,6 +36,7 @@ export const SYNC_SETTING_LIMITS: Readonly<Record<keyof SyncSettings, readonly [
   minRateBytesPerSecond: [0, 4096 * MiB],
   fillTargetBytes: [512, 512 * MiB],
   bufferBytes: [128 * KiB, 512 * MiB],
+  onlineMinRateBytesPerSecond: [KiB, 4096 * MiB],
   onlineVerifyRateBytesPerSecond: [250 * KiB, 4096 * MiB],
   socketBufferBytes: [0, 10 * MiB],
 };

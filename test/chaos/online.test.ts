@@ -110,7 +110,7 @@ describe('no write of the pod is held up for more than 3 s', () => {
       begin: async (target) => lab.machine(target).freeze(),
       end: async (target) => lab.machine(target).thaw(),
     },
-    { what: 'the network is slow', begin: () => lab.machine('n1').rate('8mbit'), end: () => lab.machine('n1').rate('off') },
+    { what: 'the network is slow', begin: () => lab.machine('n1').rate('24mbit'), end: () => lab.machine('n1').rate('off') },
   ];
 
   test.each(TROUBLES)('when $what', ({ begin, end }) =>

@@ -147,6 +147,7 @@ describe('the driver of 8.4', () => {
       minRateBytesPerSecond: 0,
       fillTargetBytes: MiB,
       bufferBytes: 8 * MiB,
+      onlineMinRateBytesPerSecond: MiB,
       onlineVerifyRateBytesPerSecond: MiB,
       socketBufferBytes: 2 * MiB,
     };
