@@ -17,7 +17,7 @@ export const controllerOptions = ({ maxRateBytesPerSecond, minRateBytesPerSecond
 ];
 
 /**
- * Time limits by which a dead peer holds a write for 3 s at most: a lost link is seen after ping-int + ping-timeout (2 s + 1 s), a hung disk after
+ * Time limits by which a dead peer holds a write for 3 s at most: a lost link is seen after ping-int + ping-timeout (1 s + 1 s), a hung disk after
  * timeout x ko-count (1 s x 3). timeout and ping-timeout are in 0.1 s. Shorter ones take a peer that is only busy for dead. Buffers for what arrives
  * are counted in pages.
  */
@@ -27,7 +27,7 @@ export const netOptions = ({ bufferBytes, socketBufferBytes }: SyncSettings): st
   `--sndbuf-size=${socketBufferBytes}`,
   `--rcvbuf-size=${socketBufferBytes}`,
   '--connect-int=1',
-  '--ping-int=2',
+  '--ping-int=1',
   '--ping-timeout=10',
   '--timeout=10',
   '--ko-count=3',
