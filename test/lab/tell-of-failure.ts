@@ -14,7 +14,8 @@ afterEach(async ({ task }) => {
     section('migrations', async () => (await lab.kubectl(['get', 'localvolumemigrates', '-o', 'wide'])).stdout),
     ...lab.machines.map(({ name }) => section(name, () => tellOfNode(lab, name))),
   ]);
-  console.error(`${task.name} has failed. What the lab says:\n${told.join('\n')}`);
+  const why = task.result.errors?.map(({ message }) => message).join('\n');
+  console.error(`${task.name} has failed: ${why}\nWhat the lab says:\n${told.join('\n')}`);
 });
 
 async function tellOfNode(lab: Lab, node: string): Promise<string> {
