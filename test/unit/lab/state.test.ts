@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { programChecks } from '../../../lab/cluster/preflight.ts';
 import { Lab, LabExistsError, Steps } from '../../../lab/index.ts';
@@ -48,8 +49,11 @@ describe('who needs a lab', () => {
   });
 
   test('nobody, where its starter was killed and only the parent has not noticed', async () => {
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
-    const [line] = (await once(createInterface({ input: parent.stdout }), 'line')) as [string];
+    // A shell takes notice of its children's ends, sleep does not: the child ends once the shell has become that.
+    const parent = spawn('sh', ['-c', '(read -r _ <&3) & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
+    const [line] = (await once(createInterface({ input: parent.stdout! }), 'line')) as [string];
+    await vi.waitFor(() => expect(readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('sleep\n'), { timeout: 4000 });
+    (parent.stdio[3] as Writable).end('\n');
     const stat = () => parseProcessStat(readFileSync(`/proc/${line}/stat`, 'utf8'))!;
     await vi.waitFor(() => expect(stat().state).toBe('Z'), { timeout: 5000 });
     expect(userOf({ ...mine, startedBy: stat() })).toBeUndefined();
