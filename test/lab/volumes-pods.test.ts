@@ -72,13 +72,13 @@ test('the volumes of a pod with several claims go to one node, where the pod run
   await drain('n1');
   const [pod] = await runningElsewhere(1);
   const target = pod!.spec.nodeName!;
+  await cluster.waitUntilEvacuated('n1', 60);
   for (const volume of ['files', 'archive', 'raw']) expect(await cluster.nodeOf(volume), volume).toBe(target);
   for (const volume of ['files', 'archive']) {
     await eventually(`what was written to ${volume} on both nodes`, 20, async () => {
       return (await inVolume(pod!, volume, 'cat nodes')) === `n1\n${target}\n`;
     });
   }
-  await cluster.waitUntilEvacuated('n1', 60);
 });
 
 test('a claim that two pods of the node use moves when both have gone, and both run again beside it', async () => {
@@ -100,11 +100,11 @@ test('a claim that two pods of the node use moves when both have gone, and both 
 
   await drain('n1');
   const second = await runningElsewhere(2);
+  await cluster.waitUntilEvacuated('n1', 60);
   expect(new Set(second.map(({ spec }) => spec.nodeName))).toEqual(new Set([await cluster.nodeOf('shared')]));
   const expected = [...first, ...second].map(({ metadata }) => metadata.name).sort();
   await eventually('the files of all four pods', 20, async () => {
     const names = (await inVolume(second[0]!, 'shared', 'ls')).split('\n').filter((name) => name !== '' && name !== 'lost+found');
     return JSON.stringify(names.sort()) === JSON.stringify(expected);
   });
-  await cluster.waitUntilEvacuated('n1', 60);
 });
