@@ -13,6 +13,7 @@ export const MODULES = [
   'dm-thin-pool',
   'dm-mirror',
   'dm-raid',
+  'raid1',
   'dm-cache',
   'dm-cache-smq',
   'dm-delay',
