@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { EVERY_CRASH, expectRestored, expectSameEnd } from './crash-trials.ts';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
 import { Crash } from './fake-node.ts';
 import { abort, close, copy, crashPoints, cutOver, move, newCluster, typeOf } from './scenario.ts';
-
-/** Some hundred moves, each with its own crash. */
-const EVERY_CRASH = { timeout: 60_000 };
 
 async function commandsOf(scenario: (cluster: FakeCluster) => Promise<void>): Promise<string[]> {
   const cluster = newCluster();
@@ -23,17 +21,7 @@ test('a move leaves a plain volume with the same bits on the target, and nothing
   });
 });
 
-test('a move whose agents die at any command, and are started again, ends the same', EVERY_CRASH, async () => {
-  const whole = newCluster();
-  await move(whole);
-  for (const crashAt of crashPoints(whole.commands)) {
-    const cluster = newCluster();
-    cluster.crashAt = crashAt;
-    await move(cluster);
-    expect(cluster.crashAt, `the crash ${crashAt.moment} "${whole.commands[crashAt.command]}" happened`).toBeUndefined();
-    expect(cluster.snapshot(), `after a crash ${crashAt.moment} "${whole.commands[crashAt.command]}"`).toEqual(whole.snapshot());
-  }
-});
+test('a move whose agents die at any command, and are started again, ends the same', EVERY_CRASH, () => expectSameEnd(newCluster));
 
 test('every step of a move may be asked for twice', async () => {
   const cluster = newCluster();
@@ -48,25 +36,9 @@ test('every step of a move may be asked for twice', async () => {
   expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ name: 'data', tags: [], content: 'precious' }] });
 });
 
-test('an abort after a crash at any command before the point of no return restores both nodes', EVERY_CRASH, async () => {
-  const untouched = newCluster().snapshot();
-  const untilClosed = async (cluster: FakeCluster) => {
-    await copy(cluster);
-    await close(cluster);
-  };
-  const commands = await commandsOf(untilClosed);
-  for (const crashAt of crashPoints(commands)) {
-    const cluster = newCluster();
-    cluster.crashAt = crashAt;
-    cluster.insist = async (node, step) => {
-      cluster.scheduledAt += 1;
-      return step(cluster.agent(node));
-    };
-    await expect(untilClosed(cluster)).rejects.toBeInstanceOf(Crash);
-    await abort(cluster);
-    expect(cluster.snapshot(), `after a crash ${crashAt.moment} "${commands[crashAt.command]}"`).toEqual(untouched);
-  }
-});
+test('an abort after a crash at any command before the point of no return restores both nodes', EVERY_CRASH, () =>
+  expectRestored(newCluster),
+);
 
 test('an abort whose agents die at any command ends the same', EVERY_CRASH, async () => {
   const copyAndAbort = async (cluster: FakeCluster) => {

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { sweepAborted } from '../../../../activities/node/index.ts';
+import { EVERY_CRASH, expectRestored, expectSameEnd } from './crash-trials.ts';
 import { type FakeCluster, MiB, mirror } from './fake-cluster.ts';
-import { Crash } from './fake-node.ts';
-import { abort, close, copy, crashPoints, cutOver, move, newCluster, typeOf } from './scenario.ts';
+import { abort, close, copy, cutOver, move, newCluster, typeOf } from './scenario.ts';
 
-const EVERY_CRASH = { timeout: 60_000 };
 const POOL = 'LocalStorage_ThinPool';
 const DATA = mirror.migration.volume;
 
@@ -60,18 +59,9 @@ describe('a thin volume', () => {
     expect(cluster.snapshot()).toEqual(untouched);
   });
 
-  test('whose agents die at any command moves all the same', EVERY_CRASH, async () => {
-    const whole = thinCluster();
-    await move(whole);
-    for (const crashAt of crashPoints(whole.commands)) {
-      const cluster = thinCluster();
-      cluster.crashAt = crashAt;
-      await move(cluster);
-      const when = `after a crash ${crashAt.moment} "${whole.commands[crashAt.command]}"`;
-      expect(cluster.snapshot(), when).toEqual(whole.snapshot());
-      expect(cluster.n2.volumes.get(DATA)?.dataPercent, when).toBe(25);
-    }
-  });
+  test('whose agents die at any command moves all the same', EVERY_CRASH, () =>
+    expectSameEnd(thinCluster, undefined, (cluster, when) => expect(cluster.n2.volumes.get(DATA)?.dataPercent, when).toBe(25)),
+  );
 });
 
 describe('where a volume group has no extent left for metadata', () => {
@@ -92,37 +82,9 @@ describe('where a volume group has no extent left for metadata', () => {
     expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ name: DATA, tags: [], content: 'precious' }] });
   });
 
-  test('a move whose agents die at any command ends the same', EVERY_CRASH, async () => {
-    const whole = fullCluster();
-    await move(whole);
-    for (const crashAt of crashPoints(whole.commands)) {
-      const cluster = fullCluster();
-      cluster.crashAt = crashAt;
-      await move(cluster);
-      expect(cluster.snapshot(), `after a crash ${crashAt.moment} "${whole.commands[crashAt.command]}"`).toEqual(whole.snapshot());
-    }
-  });
+  test('a move whose agents die at any command ends the same', EVERY_CRASH, () => expectSameEnd(fullCluster));
 
-  test('an abort after a crash at any command restores both nodes', EVERY_CRASH, async () => {
-    const untouched = fullCluster().snapshot();
-    const untilClosed = async (cluster: FakeCluster) => {
-      await copy(cluster);
-      await close(cluster);
-    };
-    const whole = fullCluster();
-    await untilClosed(whole);
-    for (const crashAt of crashPoints(whole.commands)) {
-      const cluster = fullCluster();
-      cluster.crashAt = crashAt;
-      cluster.insist = async (node, step) => {
-        cluster.scheduledAt += 1;
-        return step(cluster.agent(node));
-      };
-      await expect(untilClosed(cluster)).rejects.toBeInstanceOf(Crash);
-      await abort(cluster);
-      expect(cluster.snapshot(), `after a crash ${crashAt.moment} "${whole.commands[crashAt.command]}"`).toEqual(untouched);
-    }
-  });
+  test('an abort after a crash at any command restores both nodes', EVERY_CRASH, () => expectRestored(fullCluster));
 
   test('the file is found again after a restart of the target, which goes on from what it has', async () => {
     const cluster = thinCluster();
