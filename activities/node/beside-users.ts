@@ -1,6 +1,5 @@
 /** A sync or a verify beside an application that writes to the volume. */
 import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
-import type { MappedDevice } from '../../system/device-mapper/devices.ts';
 
 /** What is on its way there holds up writes on a slow network: a second at 1 MiB/s. */
 const FILL_TARGET_BYTES = 2 ** 20;
@@ -16,6 +15,3 @@ export function besideUsers(settings: SyncSettings): SyncSettings {
     fillTargetBytes: Math.min(settings.fillTargetBytes, FILL_TARGET_BYTES),
   };
 }
-
-/** Somebody has the volume open on this node. */
-export const isInUse = (device: MappedDevice | undefined): boolean => device !== undefined && device.openCount > 0;

@@ -4,6 +4,7 @@ import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { readBlockStatistics } from '../../system/block-device.ts';
 import { removeDevice } from '../../system/device-mapper/change-device.ts';
+import { isOpen } from '../../system/device-mapper/devices.ts';
 import type { MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume, changeLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { listLogicalVolumes } from '../../system/lvm/report.ts';
@@ -88,7 +89,7 @@ export function removeSource(deps: NodeDependencies, mirror: Mirror): Promise<vo
     requireCutOver(step, found);
     if (found.resource || found.back) throw failure('MirrorNotReady', 'the mirror is still up on the source');
     await requireUnwritten(step, found);
-    if (found.device && found.device.openCount > 0) throw failure('VolumeInUse', `${found.device.name} is open`);
+    if (isOpen(found.device)) throw failure('VolumeInUse', `${step.names.device} is open`);
     const { uuid } = found.logicalVolume;
     await removeLogicalVolume(step.host, { volumeGroup: mirror.pool, uuid, tag: tag(Tag.cutOver, mirror.migration.uid) });
   });

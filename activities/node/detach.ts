@@ -5,6 +5,7 @@ import type { DetachFacts } from '../../core/contracts/node-activities.ts';
 import { judgeDetach, mayClose } from '../../core/domain/detach.ts';
 import { readBlockStatistics } from '../../system/block-device.ts';
 import { DeviceInUseError, removeDevice } from '../../system/device-mapper/change-device.ts';
+import { isOpen } from '../../system/device-mapper/devices.ts';
 import { mirrorDeviceNumber } from '../../system/drbd/mirror-driver.ts';
 import { isInSync } from './await-sync.ts';
 import type { NodeDependencies } from './dependencies.ts';
@@ -43,7 +44,7 @@ async function detachFacts(step: MirrorStep, found: NodeVolume): Promise<DetachF
   if (!volume) throw failure('MirrorNotReady', `the device ${step.names.device} was removed by somebody else, with its write counters`);
   return {
     inserted: !device || leadsThroughMirror(device, resource.minor),
-    open: (device?.openCount ?? 0) > 0,
+    open: isOpen(device),
     connectedUpToDate: isInSync({ ...resource.state, outOfSyncKib: 0 }),
     outOfSyncBytes: resource.state.outOfSyncKib * 1024,
     volume,

@@ -2,6 +2,7 @@
 import { Tag } from '../../core/contracts/names.ts';
 import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
 import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
+import { isOpen } from '../../system/device-mapper/devices.ts';
 import type { Host } from '../../system/host.ts';
 import { listSegments, listVolumeGroups, type Segment } from '../../system/lvm/report.ts';
 import type { NodeDependencies } from './dependencies.ts';
@@ -52,7 +53,7 @@ async function describeLogicalVolume(
     ...(logicalVolume.origin !== '' && { origin: logicalVolume.origin }),
     ...(thin && { thin }),
     active: device !== undefined,
-    open: (device?.openCount ?? 0) > 0,
+    open: isOpen(device),
     // An inactive volume has no device to ask; nothing is decided by its block size before it is active.
     logicalBlockSizeBytes: readable ? await readLogicalBlockSizeBytes(host, readable.number) : 0,
     ...(migrationUid !== undefined && { migrationUid }),

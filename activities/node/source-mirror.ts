@@ -10,11 +10,11 @@
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import type { SourceMirror } from '../../core/contracts/node-activities.ts';
 import { createDevice, removeDevice } from '../../system/device-mapper/change-device.ts';
-import { formatTable, type MappedDevice, type TableLine } from '../../system/device-mapper/devices.ts';
+import { formatTable, isOpen, type MappedDevice, type TableLine } from '../../system/device-mapper/devices.ts';
 import type { MirrorPair } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
-import { besideUsers, isInUse } from './beside-users.ts';
+import { besideUsers } from './beside-users.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { insertMirror, settleDevice } from './insertion.ts';
@@ -43,7 +43,7 @@ export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targe
     if (!isAttached(found.resource)) await ensureBackDevice(step, found);
     const pair = await ensureAttached(step, found, targetEndpoint.port, { path: step.names.backPath, thin: false });
     if (found.resource?.state?.role !== 'Primary') await step.drbd.promoteByForce(pair);
-    if (isInUse(found.device)) await step.drbd.controlSync(pair, besideUsers(deps.syncSettings));
+    if (isOpen(found.device)) await step.drbd.controlSync(pair, besideUsers(deps.syncSettings));
     await ensureConnecting(step, pair, { paused: !tags.writeBase });
     const base = tags.writeBase ?? (await insert(step, found, pair));
     await step.drbd.resumeSync(pair);

@@ -3,10 +3,10 @@ import type { Mirror } from '../../core/contracts/migration.ts';
 import type { SectorRange, SkippedRanges, TargetCounter, VerifyReport } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { mergeRanges } from '../../core/domain/sector-ranges.ts';
-import { listMappedDevices } from '../../system/device-mapper/devices.ts';
+import { isOpen, listMappedDevices } from '../../system/device-mapper/devices.ts';
 import type { LocalMirror, MirrorDriver, MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { describe, isHealthy, progressOf, watchForStandstill } from './await-sync.ts';
-import { besideUsers, isInUse } from './beside-users.ts';
+import { besideUsers } from './beside-users.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, openStep, pairOf, requireMetadata, sharedSecret } from './mirror-step.ts';
@@ -79,7 +79,7 @@ function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Pro
   return act(deps, mirror, { role: 'source', phases: VERIFIES }, async (step) => {
     const { drbd } = step;
     const { state, ...local } = await requireMirror(step);
-    const limited = isInUse((await listMappedDevices(step.host)).get(step.names.device));
+    const limited = isOpen((await listMappedDevices(step.host)).get(step.names.device));
     if (state.replication === 'VerifyS') return { ...local, drbd, limited };
     if (!isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
     if (limited && (await othersAreVerified(step))) return undefined;

@@ -23,6 +23,9 @@ export interface MappedDevice {
   readonly table: readonly TableLine[];
 }
 
+/** Somebody has it open: nobody has one that does not exist. */
+export const isOpen = (device: MappedDevice | undefined): boolean => device !== undefined && device.openCount > 0;
+
 /** The device of a logical volume: `-` separates the names, so within them it is doubled. */
 export function logicalVolumeDeviceName(volumeGroup: string, logicalVolume: string): string {
   return [volumeGroup, logicalVolume].map((name) => name.replaceAll('-', '--')).join('-');
