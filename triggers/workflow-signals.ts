@@ -1,6 +1,7 @@
 /** What triggers say to workflows, through Temporal's client. */
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
+import { describeWorkflow, isUnderWay, signalWorkflow } from '../activities/cluster/workflow-handles.ts';
 import { SearchAttribute, SignalName, type Trigger, WorkflowType, workflowId } from '../core/contracts/names.ts';
 
 export interface WorkflowSignals {
@@ -19,15 +20,6 @@ const sourceNode = defineSearchAttributeKey(SearchAttribute.sourceNode, 'KEYWORD
 const trigger = defineSearchAttributeKey(SearchAttribute.trigger, 'KEYWORD');
 
 export function createWorkflowSignals(client: Client, taskQueue: string): WorkflowSignals {
-  const signal = async (id: string, name: string): Promise<boolean> => {
-    try {
-      await client.workflow.getHandle(id).signal(name);
-      return true;
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return false;
-      throw error;
-    }
-  };
   return {
     async evictNode(node) {
       await client.workflow.signalWithStart(WorkflowType.evictNode, {
@@ -44,18 +36,11 @@ export function createWorkflowSignals(client: Client, taskQueue: string): Workfl
         ],
       });
     },
-    async isEvicting(node) {
-      try {
-        return (await client.workflow.getHandle(workflowId.evictNode(node)).describe()).status.name === 'RUNNING';
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) return false;
-        throw error;
-      }
-    },
+    isEvicting: async (node) => isUnderWay(await describeWorkflow(client, workflowId.evictNode(node))),
     async nodeChanged(node) {
-      await signal(workflowId.evictNode(node), SignalName.nodeChanged);
+      await signalWorkflow(client, workflowId.evictNode(node), SignalName.nodeChanged);
     },
-    lookAgain: (volume) => signal(workflowId.migrateVolume(volume), SignalName.lookAgain),
-    abort: (volume) => signal(workflowId.migrateVolume(volume), SignalName.abort),
+    lookAgain: (volume) => signalWorkflow(client, workflowId.migrateVolume(volume), SignalName.lookAgain),
+    abort: (volume) => signalWorkflow(client, workflowId.migrateVolume(volume), SignalName.abort),
   };
 }

@@ -1,9 +1,10 @@
 /** The migrations' workflows, as the cluster activities start and look at them through Temporal's client. */
-import { type Client, type WorkflowExecutionDescription, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { MigrateVolumeInput, MigrationEnded } from '../../core/contracts/migration.ts';
 import { SearchAttribute, SignalName, WorkflowType, workflowId } from '../../core/contracts/names.ts';
+import { describeWorkflow, isUnderWay } from './workflow-handles.ts';
 
 export interface MigrationWorkflows {
   /** Starts the volume's migration, or joins the one that runs; either hears that `follower` wants to know of its end. */
@@ -62,8 +63,8 @@ export function createMigrationWorkflows(client: Client, taskQueue: string): Mig
     },
 
     async endOf(volume): Promise<MigrationEnded | undefined> {
-      const run = await describe(client, volume);
-      if (run?.status.name === 'RUNNING' || run?.status.name === 'PAUSED') return undefined;
+      const run = await describeWorkflow(client, workflowId.migrateVolume(volume));
+      if (isUnderWay(run)) return undefined;
       if (run?.status.name !== 'COMPLETED') {
         const sourceNode = run?.typedSearchAttributes.get(KEYWORD.sourceNode) ?? '';
         return { volume, sourceNode, outcome: 'Aborted', abortedByPerson: false };
@@ -72,13 +73,4 @@ export function createMigrationWorkflows(client: Client, taskQueue: string): Mig
       return client.workflow.result<() => Promise<MigrationEnded>>(run.workflowId, run.runId);
     },
   };
-}
-
-async function describe(client: Client, volume: string): Promise<WorkflowExecutionDescription | undefined> {
-  try {
-    return await client.workflow.getHandle(workflowId.migrateVolume(volume)).describe();
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return undefined;
-    throw error;
-  }
 }

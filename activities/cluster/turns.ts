@@ -1,8 +1,9 @@
 /** Turns to sync, as migrations ask the workflow that hands them out, through Temporal's client. */
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { TurnLimits, TurnRequest } from '../../core/contracts/migration.ts';
 import { SignalName, WorkflowType, workflowId } from '../../core/contracts/names.ts';
+import { signalWorkflow } from './workflow-handles.ts';
 
 export interface SyncTurns {
   readonly limits: TurnLimits;
@@ -40,12 +41,8 @@ export function createSyncTurns(client: Client, taskQueue: string, limits: TurnL
       });
     },
     async giveBack(volume) {
-      try {
-        await client.workflow.getHandle(id).signal(SignalName.releaseTurn, volume);
-      } catch (error) {
-        // Nobody keeps turns: there is none to give back.
-        if (!(error instanceof WorkflowNotFoundError)) throw error;
-      }
+      // Where nobody keeps turns there is none to give back.
+      await signalWorkflow(client, id, SignalName.releaseTurn, volume);
     },
   };
 }
