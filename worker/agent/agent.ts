@@ -4,15 +4,14 @@
  *   control  short steps, let end when the agent is told to stop
  *   sync     waits of minutes to hours, which hold nothing: given up at once, and taken up again by the next agent
  */
-import { hostname } from 'node:os';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { AgentConfiguration } from '../../core/contracts/configuration.ts';
 import { controlTaskQueue, syncTaskQueue } from '../../core/contracts/names.ts';
 import { NodeReporter } from '../../reconcilers/node-report.ts';
 import { readStorageFacts } from '../../reconcilers/storage-facts.ts';
 import { localHost } from '../../system/host.ts';
-import { EventRecorder } from '../../system/kube/events.ts';
 import { activityInterceptor } from '../activity-interceptor.ts';
+import { createEventRecorder } from '../event-recorder.ts';
 import { faultPoints } from '../faults.ts';
 import { LIVENESS_MILLISECONDS, livenessInterceptor } from '../liveness-interceptor.ts';
 import type { Logger } from '../logging.ts';
@@ -70,12 +69,7 @@ export function runAgent({ configuration, logger, signal }: AgentOptions): Promi
     const workers = [await createWorker(control), await createWorker(sync)];
 
     // Before the Lease lets this node be a target again: what is left here of an aborted migration would be in the next one's way.
-    const events = new EventRecorder({
-      client: kube,
-      reportingController: 'rehome.io/agent',
-      reportingInstance: hostname(),
-      onError: (error) => logger.warn({ error }, 'an Event could not be told'),
-    });
+    const events = createEventRecorder(kube, logger, 'agent');
     const sweeper = new Sweeper({ client: kube, dependencies, events, logger });
     closeAtEnd(() => sweeper.stop());
     await Promise.race([sweeper.start(), untilAborted(signal)]);

@@ -19,12 +19,12 @@ import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
 import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
 import { VolumeStatusReconciler } from '../../reconcilers/volume-status.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
-import { EventRecorder } from '../../system/kube/events.ts';
 import { LeaderElection } from '../../system/kube/leader-election.ts';
 import { NodeDrainTrigger } from '../../triggers/node-drain.ts';
 import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
 import { activityInterceptor } from '../activity-interceptor.ts';
+import { createEventRecorder } from '../event-recorder.ts';
 import { faultPoints } from '../faults.ts';
 import { LIVENESS_MILLISECONDS, livenessInterceptor } from '../liveness-interceptor.ts';
 import type { Logger } from '../logging.ts';
@@ -135,12 +135,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers }: Pa
   return createClusterActivities({
     kube,
     stores: watchers.stores,
-    events: new EventRecorder({
-      client: kube,
-      reportingController: 'rehome.io/controller',
-      reportingInstance: hostname(),
-      onError: (error) => logger.warn({ error }, 'an Event could not be told'),
-    }),
+    events: createEventRecorder(kube, logger, 'controller'),
     workflows: createMigrationWorkflows(client, taskQueue),
     turns: createSyncTurns(client, taskQueue, configuration.syncLimits),
     now: () => new Date(),
