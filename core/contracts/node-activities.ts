@@ -110,8 +110,11 @@ export interface NodeActivities {
    */
   allocateEndpoint(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<MirrorEndpoint>;
 
-  /** control, target, phases Preparing, Syncing, Verifying, CuttingOver. The logical volume, fresh metadata once a pairing, attached and listening. @throws LogicalVolumeConflict, NoSuchThinPool, PoolFull, BlockSizeTooLarge. */
-  /** @param request.inUse somebody writes to the volume on its source, and is not to be held up. */
+  /**
+   * control, target, phases Preparing, Syncing, Verifying, AwaitingDetach, CuttingOver. The logical volume, fresh metadata once a pairing, attached and
+   * listening. @param request.inUse somebody writes to the volume on its source, and is not to be held up.
+   * @throws LogicalVolumeConflict, NoSuchThinPool, PoolFull, BlockSizeTooLarge.
+   */
   ensureTargetMirror(request: {
     readonly mirror: Mirror;
     readonly sourceEndpoint: MirrorEndpoint;
@@ -121,7 +124,7 @@ export interface NodeActivities {
   /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;
 
-  /** sync, source, phases Syncing, Verifying, CuttingOver. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
+  /** sync, source, phases Syncing, Verifying, AwaitingDetach, CuttingOver. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
   awaitSync(request: { readonly mirror: Mirror }): Promise<SyncOutcome>;
 
   /** control, target, phases Verifying, CuttingOver. Before a verify and after it. @param request.logPosition what it answered before the verify. */

@@ -34,11 +34,11 @@ export async function prove(run: MigrationRun): Promise<Stage | undefined> {
       await report(run, run.phase, `${verdict.message}: compares it once the volume is closed`);
       return undefined;
     }
-    if (futile >= MAXIMUM_FUTILE_PASSES && requireFacts(run).heldBy.length > 0) {
-      run.verifyClosed = true;
-      return 'AwaitingDetach';
-    }
     if (futile >= MAXIMUM_FUTILE_PASSES) {
+      if (requireFacts(run).heldBy.length > 0) {
+        run.verifyClosed = true;
+        return 'AwaitingDetach';
+      }
       throw new MigrationFailure({ reason: 'VerifyIncomplete', message: verdict.message, permanent: true, lookHelps: false });
     }
     await report(run, run.phase, `${verdict.message}: verifies again`);
