@@ -5,17 +5,13 @@
  * whose `moved` is the writer's own volume.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Collector } from '../demo/collector.ts';
+import { COLLECTOR, Collector } from '../demo/collector.ts';
 import type { Steps } from '../index.ts';
-import { HOST_MANAGEMENT_ADDRESS } from '../machines/index.ts';
 import { waitFor } from '../wait.ts';
 import { KernelLog } from './kernel-log.ts';
 import type { Site } from './site.ts';
 import { percentile } from './statistics.ts';
 import type { SyncOptions } from './sync.ts';
-
-/** Where the writer's figures are collected: outside the nodes. */
-export const COLLECTOR = { address: HOST_MANAGEMENT_ADDRESS, port: 9099 };
 
 const WRITER = 'bench-writer';
 const PAUSE_MILLISECONDS = 5;
@@ -36,7 +32,7 @@ interface Window {
 
 /** One sync lasts seconds: the windows of several are put together. */
 export async function measureLatency(site: Site, steps: Steps, { pairs, bytes }: SyncOptions): Promise<LatencyRun> {
-  const collector = await Collector.listen(COLLECTOR.address, COLLECTOR.port);
+  const collector = await Collector.listen();
   try {
     await startWriter(site, collector);
     const seen = { without: [] as number[], during: [] as number[], after: [] as number[] };

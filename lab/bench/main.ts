@@ -5,10 +5,10 @@
  *   trigger  from a cordon to workflows and to the first byte
  */
 import { parseArgs } from 'node:util';
-import { Lab, LabExistsError, Steps, takeDownOnInterrupt } from '../index.ts';
-import { PreflightError } from '../preflight.ts';
+import { inWords, parseCommandLine } from '../command-line.ts';
+import { COLLECTOR } from '../demo/collector.ts';
+import { Lab, Steps, takeDownOnInterrupt } from '../index.ts';
 import { volumeBytes } from '../volume/quantity.ts';
-import { COLLECTOR } from './latency.ts';
 import { describeMachine, writeToDocument } from './report.ts';
 import { NODES, Site } from './site.ts';
 import { benchSync, REQUIRED_RATIO, ratioOf, syncReport } from './sync.ts';
@@ -33,7 +33,7 @@ const OPTIONS = {
   keep: { type: 'boolean', default: false },
 } as const;
 
-function parseCommandLine(args: string[]) {
+function parseBench(args: string[]) {
   const { values, positionals } = parseArgs({ args, options: OPTIONS, allowPositionals: true });
   const [name] = positionals;
   const [pairs, runs, bytes] = [count('pairs', values.pairs), count('runs', values.runs), volumeBytes(values.size)];
@@ -68,7 +68,7 @@ async function measureAndReport(lab: Lab, steps: Steps, { name, measure }: Bench
 }
 
 async function main(): Promise<void> {
-  const { bench, write, keep } = commandLine();
+  const { bench, write, keep } = parseCommandLine(parseBench, USAGE);
   const steps = new Steps();
   const interruption = takeDownOnInterrupt(steps);
   let exitCode = 1;
@@ -85,21 +85,6 @@ async function main(): Promise<void> {
   }
   // Whoever interrupted it ends it, when everything is down.
   if (!interruption.begun) process.exit(exitCode);
-}
-
-function commandLine(): ReturnType<typeof parseCommandLine> {
-  try {
-    return parseCommandLine(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    process.exit(2);
-  }
-}
-
-/** What a person can put right needs no stack. */
-function inWords(error: unknown): unknown {
-  if (error instanceof PreflightError || error instanceof LabExistsError) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : error;
 }
 
 await main();

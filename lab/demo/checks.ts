@@ -2,6 +2,7 @@
  * What the demo holds Rehome to, seen with the nodes' own commands: nothing here shares code with what it checks.
  */
 import type { Machine } from '../machines/index.ts';
+import { POOL } from '../volume/objects.ts';
 import type { Migration } from './migrations.ts';
 import { BLOCK_BYTES, RECORD_BYTES } from './workloads.ts';
 
@@ -11,7 +12,6 @@ export interface Check {
   readonly detail: string;
 }
 
-export const POOL = 'LocalStorage_PoolHDD';
 const MOUNT_POINT = '/mnt/demo-check';
 
 /** Every record of the file on an ext4 volume that nobody uses; mounted read-only for the time of the check. */

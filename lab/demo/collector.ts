@@ -6,6 +6,10 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { HOST_MANAGEMENT_ADDRESS } from '../machines/index.ts';
+
+/** The host's address in the lab's management network: what reaches it has left the node. */
+export const COLLECTOR = { address: HOST_MANAGEMENT_ADDRESS, port: 9099 };
 
 export interface Gap {
   /** Milliseconds since the epoch of the last acknowledgement before the gap and the first after it. */
@@ -23,13 +27,13 @@ export class Collector {
   }
 
   /** Listens for lines `<writer> <number>`; every writer keeps one connection open. */
-  static async listen(address: string, port: number): Promise<Collector> {
+  static async listen(): Promise<Collector> {
     const server = createServer();
     const collector = new Collector(server);
     server.on('connection', (socket) => collector.#serve(socket));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, address, resolve);
+      server.listen(COLLECTOR.port, COLLECTOR.address, resolve);
     });
     return collector;
   }

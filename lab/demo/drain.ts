@@ -1,8 +1,8 @@
 /** The drain itself: workloads on n1, which is emptied until it may be powered off, and the checks. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab, Steps } from '../index.ts';
+import { waitFor } from '../wait.ts';
 import * as checks from './checks.ts';
-import { Collector, type Gap } from './collector.ts';
+import { COLLECTOR, Collector, type Gap } from './collector.ts';
 import { evacuate } from './evacuate.ts';
 import { checkIdleVolumes, createIdleVolumes, hashIdleVolumes, type IdleVolume, idleVolumes, inWords } from './idle-volumes.ts';
 import { type Migration, readMigrations, targetOf } from './migrations.ts';
@@ -13,8 +13,7 @@ import { DATA_FILE, deployment, statefulSet, type Workload } from './workloads.t
 const SOURCE = 'n1';
 /** As many show that a workload runs. */
 const FEW_WRITES = 30;
-/** The host's address in the lab's management network: what reaches it has left the node. */
-export const COLLECTOR = { address: '10.78.0.254', port: 9099 };
+const WITHIN_A_MINUTE = { timeoutSeconds: 60, intervalMs: 200 };
 
 export interface DrainResult {
   readonly checks: readonly checks.Check[];
@@ -26,7 +25,7 @@ export interface DrainResult {
 }
 
 export async function runDrain(lab: Lab, steps: Steps, options: DrainOptions): Promise<DrainResult> {
-  const collector = await Collector.listen(COLLECTOR.address, COLLECTOR.port);
+  const collector = await Collector.listen();
   try {
     return await drainAndCheck(lab, steps, collector, options);
   } finally {
@@ -48,7 +47,7 @@ async function drainAndCheck(lab: Lab, steps: Steps, collector: Collector, optio
   await steps.run('both workloads write on their new nodes', () => waitForNewWrites(collector, workloads));
   const downtimes = Object.fromEntries(workloads.map(({ writer }) => [writer, collector.longestGap(writer, drainedAt)]));
 
-  await steps.run('workloads stopped to read their volumes', () => stopWorkloads(lab));
+  await steps.run('workloads stopped to read their volumes', () => stopWorkloads(lab, 'statefulset/ledger', 'deployment/journal'));
   const migrations = await readMigrations(lab);
   found.push(...(await checkData(lab, collector, workloads, migrations)));
   found.push(...(await checkIdleVolumes(lab, migrations, idleBefore)));
@@ -79,26 +78,32 @@ async function startWorkloads(
   });
   await steps.run('workloads write: each write counts once its number has left the node', async () => {
     await lab.apply(...workloads.map(({ manifest }) => manifest));
-    await waitUntil(`the first ${FEW_WRITES} acknowledged writes of each workload`, 60, () =>
-      workloads.every(({ writer }) => collector.count(writer) >= FEW_WRITES),
+    await waitFor(
+      `each workload has its first ${FEW_WRITES} writes acknowledged`,
+      () => workloads.every(({ writer }) => collector.count(writer) >= FEW_WRITES),
+      WITHIN_A_MINUTE,
     );
   });
 }
 
 async function waitForNewWrites(collector: Collector, workloads: readonly Workload[]): Promise<void> {
   const before = new Map(workloads.map(({ writer }) => [writer, collector.count(writer)]));
-  await waitUntil(`${FEW_WRITES} more acknowledged writes of each workload`, 60, () =>
-    workloads.every(({ writer }) => collector.count(writer) >= before.get(writer)! + FEW_WRITES),
+  await waitFor(
+    `each workload has ${FEW_WRITES} more writes acknowledged`,
+    () => workloads.every(({ writer }) => collector.count(writer) >= before.get(writer)! + FEW_WRITES),
+    WITHIN_A_MINUTE,
   );
 }
 
-async function stopWorkloads(lab: Lab): Promise<void> {
-  await lab.kubectl(['scale', 'statefulset/ledger', 'deployment/journal', '--replicas=0']);
+/** @param names as kubectl has them. Returns when their volumes are nobody's: they can be read on their nodes. */
+export async function stopWorkloads(lab: Lab, ...names: string[]): Promise<void> {
+  await lab.kubectl(['scale', ...names, '--replicas=0']);
   await lab.kubectl(['wait', 'pod', '--all', '--for=delete', '--timeout=60s'], { timeoutSeconds: 70 });
-  await waitUntil('every volume detached', 60, async () => {
-    const { stdout } = await lab.kubectl(['get', 'volumeattachments', '-o', 'name']);
-    return stdout.trim() === '';
-  });
+  await waitFor(
+    'every volume is detached',
+    async () => (await lab.kubectl(['get', 'volumeattachments', '-o', 'name'])).stdout.trim() === '',
+    WITHIN_A_MINUTE,
+  );
 }
 
 async function checkData(
@@ -118,12 +123,4 @@ async function checkData(
       return checks.checkAcknowledged(writer, acknowledged, records);
     }),
   );
-}
-
-async function waitUntil(what: string, seconds: number, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + seconds * 1000;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`waited ${seconds} s in vain for ${what}`);
-    await sleep(200);
-  }
 }

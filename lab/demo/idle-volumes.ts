@@ -1,6 +1,7 @@
 /** Volumes that nobody uses: they move as soon as their node is cordoned, and have to arrive as they were. */
 import type { Lab } from '../index.ts';
-import { type Check, deviceSha256, POOL } from './checks.ts';
+import { POOL } from '../volume/objects.ts';
+import { type Check, deviceSha256 } from './checks.ts';
 import { type Migration, targetOf } from './migrations.ts';
 
 const SPARE_MIB = 8;

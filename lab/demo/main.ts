@@ -1,11 +1,12 @@
 /** `npm run demo`: a real drain of a real node, and every promise checked. Exits 0 only if all of them held. */
-import { Lab, LabExistsError, Steps, takeDownOnInterrupt } from '../index.ts';
-import { PreflightError } from '../preflight.ts';
-import { COLLECTOR, runDrain } from './drain.ts';
-import { type DemoOptions, parseDemoOptions, USAGE } from './options.ts';
+import { inWords, parseCommandLine } from '../command-line.ts';
+import { Lab, Steps, takeDownOnInterrupt } from '../index.ts';
+import { COLLECTOR } from './collector.ts';
+import { runDrain } from './drain.ts';
+import { parseDemoOptions, USAGE } from './options.ts';
 import { printReport } from './report.ts';
 
-const options = commandLine();
+const options = parseCommandLine(parseDemoOptions, USAGE);
 if (options.help) {
   console.log(USAGE);
   process.exit();
@@ -29,15 +30,6 @@ try {
 // Whoever interrupted it ends it, when everything is down.
 if (!interruption.begun) process.exit(exitCode);
 
-function commandLine(): DemoOptions {
-  try {
-    return parseDemoOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    process.exit(2);
-  }
-}
-
 async function leave(lab: Lab): Promise<void> {
   if (!options.keep) return Lab.downOwn({ steps });
   lab.keep();
@@ -48,10 +40,4 @@ Everything is left running. To look around:
   npm run lab -- status                       nodes, volumes, processes, addresses
   npm run lab -- start n1                     the drained node again
   npm run lab -- down                         takes everything down`);
-}
-
-/** What a person can put right needs no stack. */
-function inWords(error: unknown): unknown {
-  if (error instanceof PreflightError || error instanceof LabExistsError) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : error;
 }

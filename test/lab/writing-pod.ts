@@ -1,8 +1,8 @@
 /** A pod on n1 that writes all the time and is drained while something breaks: what counts afterwards is every write whose number has left the node. */
 import { expect } from 'vitest';
 import * as checks from '../../lab/demo/checks.ts';
-import { Collector } from '../../lab/demo/collector.ts';
-import { COLLECTOR } from '../../lab/demo/drain.ts';
+import { COLLECTOR, Collector } from '../../lab/demo/collector.ts';
+import { stopWorkloads } from '../../lab/demo/drain.ts';
 import { DATA_FILE, statefulSet, type Workload } from '../../lab/demo/workloads.ts';
 import { type Cluster, eventually } from './support.ts';
 
@@ -21,7 +21,7 @@ export class WritingPod {
 
   /** Runs the test with a pod that has begun to write to an ext4 volume. */
   static async with<T>(cluster: Cluster, test: (pod: WritingPod) => Promise<T>): Promise<T> {
-    const collector = await Collector.listen(COLLECTOR.address, COLLECTOR.port);
+    const collector = await Collector.listen();
     try {
       const workload = statefulSet(`${COLLECTOR.address} ${COLLECTOR.port}`);
       const pod = new WritingPod(cluster, collector, workload);
@@ -96,7 +96,7 @@ export class WritingPod {
 
   async #expectAllOn(node: string): Promise<void> {
     const { lab } = this.#cluster;
-    await this.#stop();
+    await stopWorkloads(lab, 'statefulset/ledger');
     const records = await checks.readFileRecords(lab.machine(node), this.volume, DATA_FILE.replace('/data/', ''));
     const { writer } = this.#workload;
     const found = [
@@ -113,12 +113,5 @@ export class WritingPod {
     const { writer } = this.#workload;
     const before = this.#collector.count(writer);
     await eventually(`30 more acknowledged writes of ${writer}`, 90, async () => this.#collector.count(writer) >= before + 30);
-  }
-
-  async #stop(): Promise<void> {
-    const { lab } = this.#cluster;
-    await lab.kubectl(['scale', 'statefulset/ledger', '--replicas=0']);
-    await lab.kubectl(['wait', 'pod', '--all', '--for=delete', '--timeout=60s'], { timeoutSeconds: 70 });
-    await eventually('every volume detached', 60, async () => (await this.#cluster.list('volumeattachments')).length === 0);
   }
 }

@@ -1,0 +1,19 @@
+/** What the demo and the bench have in common: how they take their command line, and what they say where they fail. */
+import { LabExistsError } from './index.ts';
+import { PreflightError } from './preflight.ts';
+
+/** Where the command line is none its problem and the usage are said, and the process ends with 2. */
+export function parseCommandLine<T>(parse: (args: string[]) => T, usage: string): T {
+  try {
+    return parse(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${usage}`);
+    process.exit(2);
+  }
+}
+
+/** What a person can put right needs no stack. */
+export function inWords(error: unknown): unknown {
+  if (error instanceof PreflightError || error instanceof LabExistsError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : error;
+}
