@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Cluster, eventually, nodeStorage, objectState, POOL } from '../lab/support.ts';
+import { Cluster, eventually, everything, POOL } from '../lab/support.ts';
 import { WritingPod } from '../lab/writing-pod.ts';
 
 const cluster = new Cluster();
@@ -12,7 +12,6 @@ const OWN_SECONDS = 1;
 
 beforeEach(() => cluster.reset());
 
-const everything = async () => ({ storage: await Promise.all(lab.machines.map(nodeStorage)), objects: await objectState(cluster) });
 const restarts = async () =>
   (await lab.kubectl(['get', 'pods', '-o', 'jsonpath={.items[*].status.containerStatuses[*].restartCount}'])).stdout;
 
@@ -30,7 +29,7 @@ test('a volume is copied beside its pod, which is down for the cut-over alone wh
 
 test('an abort takes the mirror out from under the running pod, which sees no error', () =>
   WritingPod.with(cluster, async (pod) => {
-    const before = await everything();
+    const before = await everything(cluster);
     await lab.machine('n1').rate('16mbit');
     await pod.moveOnline();
     await pod.syncUnderWay();
@@ -38,7 +37,7 @@ test('an abort takes the mirror out from under the running pod, which sees no er
     await cluster.uncordon('n1');
     await cluster.reaches(pod.volume, 'Aborted', 60);
     await pod.writesAgain();
-    expect(await everything()).toEqual(before);
+    expect(await everything(cluster)).toEqual(before);
     expect(await restarts()).toBe('0');
     expect(pod.longestStall(abortedAt)).toBeLessThan(STALL_SECONDS + OWN_SECONDS);
     await pod.expectUnmoved();

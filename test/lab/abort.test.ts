@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Cluster, eventually, nodeStorage, objectState } from './support.ts';
+import { Cluster, eventually, everything } from './support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;
@@ -9,22 +9,18 @@ beforeEach(() => cluster.reset());
 /** The state of storage and objects before, and a volume on n1 whose sync is under way and slow. */
 async function syncUnderWay(): Promise<{ before: unknown }> {
   await cluster.filledVolume('data', 'n1', '64Mi');
-  const before = await everything();
+  const before = await everything(cluster);
   await lab.machine('n1').rate('16mbit');
   await cluster.cordon('n1');
   await eventually('a sync under way', 60, async () => ((await cluster.migration('data'))?.status?.progress?.syncedBytes ?? 0) > 0);
   return { before };
 }
 
-async function everything(): Promise<unknown> {
-  return { storage: await Promise.all(lab.machines.map(nodeStorage)), objects: await objectState(cluster) };
-}
-
 async function expectAborted(before: unknown): Promise<void> {
   const { status } = await cluster.reaches('data', 'Aborted', 60);
   expect(status?.state).toBe('Aborted');
   // Tags, reservations and devices go before the phase is reported; agents' own reports may lag.
-  expect(await everything()).toEqual(before);
+  expect(await everything(cluster)).toEqual(before);
 }
 
 describe('a move that has not begun to cut over is taken back, and all is exactly as it was', () => {

@@ -43,7 +43,7 @@ describe('a cordoned node', () => {
     expect(await nodeStorage(lab.machine('n1'))).toEqual([]);
   });
 
-  test("costs as much of Rehome's own time for a large volume as for a small one, and little of it", async () => {
+  test("costs at most 15 s of Rehome's own time a volume, however large the volume is", async () => {
     await cluster.filledVolume('small', 'n1', '16Mi');
     await cluster.cordon('n1');
     await cluster.reaches('small', 'Completed');
@@ -55,8 +55,8 @@ describe('a cordoned node', () => {
     const [small, large] = await Promise.all(['small', 'large'].map(ownShareOf));
     console.log(`own share: small ${small!.toFixed(1)} s, large ${large!.toFixed(1)} s`);
     expect(Math.abs(large! - small!)).toBeLessThan(5);
-    // 10 to 13 s where the machine has nothing else to do: twice that is no slow machine any more.
-    expect(small).toBeLessThan(25);
+    expect(small).toBeLessThan(15);
+    expect(large).toBeLessThan(15);
   });
 
   test('is named by Events on node, pod, claim, volume and migration', async () => {

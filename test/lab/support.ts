@@ -168,7 +168,7 @@ export async function nodeStorage(machine: Machine): Promise<string[]> {
 }
 
 /** Objects that a move changes, without what changes by itself. */
-export async function objectState(cluster: Cluster): Promise<unknown> {
+async function objectState(cluster: Cluster): Promise<unknown> {
   const kinds = ['localvolumes', 'localvolumereplicas', 'persistentvolumes', 'persistentvolumeclaims'];
   const lists = await Promise.all(kinds.map((kind) => cluster.list<{ metadata: { name: string; uid: string }; spec: unknown }>(kind)));
   const storageNodes = await cluster.list<{ metadata: { name: string; annotations?: Record<string, string> } }>('localstoragenodes');
@@ -176,4 +176,9 @@ export async function objectState(cluster: Cluster): Promise<unknown> {
     objects: lists.flat().map(({ metadata, spec }) => ({ name: metadata.name, uid: metadata.uid, spec })),
     annotations: storageNodes.map(({ metadata }) => ({ name: metadata.name, annotations: metadata.annotations ?? {} })),
   };
+}
+
+/** All that a move may change, on every node and in the objects. */
+export async function everything(cluster: Cluster): Promise<unknown> {
+  return { storage: await Promise.all(cluster.lab.machines.map(nodeStorage)), objects: await objectState(cluster) };
 }
