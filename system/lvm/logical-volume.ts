@@ -27,30 +27,32 @@ const LVM_REFUSED = 5;
  * Creates a thick logical volume with its tags in one step, so that a volume without tags is never left behind. Old signatures in its first
  * blocks are wiped. @throws {VolumeGroupFullError}
  */
-export async function createLogicalVolume(host: Host, { volumeGroup, name, sizeBytes, tags }: NewLogicalVolume): Promise<void> {
-  const tagArgs = tags.flatMap((tag) => ['--addtag', tag]);
-  const args = ['-y', '-Wy', '-Zy', '-L', `${sizeBytes}b`, '-n', name, ...tagArgs, volumeGroup];
-  try {
-    await host.run('lvcreate', args);
-  } catch (error) {
-    if (error instanceof CommandError && error.exitCode === LVM_REFUSED && /insufficient free (space|extents)/i.test(error.stderr)) {
-      throw new VolumeGroupFullError(`volume group ${volumeGroup} has no room for ${name} (${sizeBytes} bytes)`, { cause: error });
-    }
-    throw error;
-  }
+export async function createLogicalVolume(host: Host, wanted: NewLogicalVolume): Promise<void> {
+  const { volumeGroup, name, sizeBytes } = wanted;
+  const full = `volume group ${volumeGroup} has no room for ${name} (${sizeBytes} bytes)`;
+  await create(host, wanted, ['-Wy', '-Zy', '-L', `${sizeBytes}b`], { pattern: /insufficient free (space|extents)/i, message: full });
 }
 
 /** Creates a thin logical volume with its tags in one step. It reads as zeros. @throws {VolumeGroupFullError} */
-export async function createThinVolume(host: Host, { volumeGroup, thinPool, name, sizeBytes, tags }: NewThinVolume): Promise<void> {
-  const tagArgs = tags.flatMap((tag) => ['--addtag', tag]);
+export async function createThinVolume(host: Host, { thinPool, ...wanted }: NewThinVolume): Promise<void> {
+  const full = `thin pool ${wanted.volumeGroup}/${thinPool} takes no more volumes`;
+  const args = ['-V', `${wanted.sizeBytes}b`, '--thinpool', thinPool];
+  // What LVM says where thin_pool_autoextend_threshold is set and passed.
+  await create(host, wanted, args, { pattern: /new volumes are not allowed/i, message: full });
+}
+
+/** @param whenFull how LVM says that there is no room, and what is said of it then. */
+async function create(
+  host: Host,
+  { volumeGroup, name, tags }: NewLogicalVolume,
+  kind: readonly string[],
+  whenFull: { readonly pattern: RegExp; readonly message: string },
+): Promise<void> {
   try {
-    await host.run('lvcreate', ['-y', '-V', `${sizeBytes}b`, '--thinpool', thinPool, '-n', name, ...tagArgs, volumeGroup]);
+    await host.run('lvcreate', ['-y', ...kind, '-n', name, ...tags.flatMap((tag) => ['--addtag', tag]), volumeGroup]);
   } catch (error) {
-    // What LVM says where thin_pool_autoextend_threshold is set and passed.
-    if (error instanceof CommandError && error.exitCode === LVM_REFUSED && /new volumes are not allowed/i.test(error.stderr)) {
-      throw new VolumeGroupFullError(`thin pool ${volumeGroup}/${thinPool} takes no more volumes`, { cause: error });
-    }
-    throw error;
+    const isFull = error instanceof CommandError && error.exitCode === LVM_REFUSED && whenFull.pattern.test(error.stderr);
+    throw isFull ? new VolumeGroupFullError(whenFull.message, { cause: error }) : error;
   }
 }
 
