@@ -5,10 +5,10 @@ import type { KubeClient } from '../../system/kube/client.ts';
 import { localStorageNodes, localVolumeReplicas } from '../../system/kube/hwameistor-resources.ts';
 import { isLeaseHeld } from '../../system/kube/lease.ts';
 import { leases, nodes } from '../../system/kube/resources.ts';
+import { logicalVolumeFacts, POOL, storageFacts } from '../storage-facts.ts';
 import { grantRights, leaseOf, NAMESPACE, startAgent } from './agents.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 
-const POOL = 'LocalStorage_PoolHDD';
 const MiB = 2 ** 20;
 
 let cluster: Cluster;
@@ -60,25 +60,11 @@ function start(change: { storageAddress?: string; intervalSeconds?: number } = {
   reporter.start();
 }
 
-function facts(volumes: readonly string[] = [], freeBytes = 600 * MiB): StorageFacts {
-  const common = {
-    volumeGroup: POOL,
-    sizeBytes: 64 * MiB,
-    tags: [],
-    active: true,
-    open: false,
-    thinPool: '',
-    dataPercent: 0,
-    devices: ['/dev/sda'],
-  };
-  return {
+const facts = (volumes: readonly string[] = [], freeBytes = 600 * MiB): StorageFacts =>
+  storageFacts({
     volumeGroups: [{ name: POOL, sizeBytes: 1000 * MiB, freeBytes }],
-    physicalVolumes: [{ device: '/dev/sda', volumeGroup: POOL, sizeBytes: 1000 * MiB, missing: false }],
-    logicalVolumes: volumes.map((name) => ({ ...common, name })),
-    thinPools: [],
-    replicatedVolumes: [],
-  };
-}
+    logicalVolumes: volumes.map((name) => logicalVolumeFacts(name)),
+  });
 
 const storageNode = () => admin.get(localStorageNodes, { name: node });
 const reported = (volumes: readonly string[]) =>

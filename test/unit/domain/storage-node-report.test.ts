@@ -8,32 +8,10 @@ import {
   reportStorageNode,
   type StorageFacts,
 } from '../../../core/domain/storage-node-report.ts';
+import { storageFacts as facts, logicalVolumeFacts as logicalVolume, POOL } from '../../storage-facts.ts';
 
 const MiB = 2 ** 20;
-const POOL = 'LocalStorage_PoolHDD';
 const NOW = '2026-05-01T12:00:00Z';
-
-const logicalVolume = (name: string, change: Partial<LogicalVolumeFacts> = {}): LogicalVolumeFacts => ({
-  volumeGroup: POOL,
-  name,
-  sizeBytes: 64 * MiB,
-  tags: [],
-  active: true,
-  open: false,
-  thinPool: '',
-  dataPercent: 0,
-  devices: ['/dev/sda'],
-  ...change,
-});
-
-const facts = (change: Partial<StorageFacts> = {}): StorageFacts => ({
-  volumeGroups: [{ name: POOL, sizeBytes: 1000 * MiB, freeBytes: 600 * MiB }],
-  physicalVolumes: [{ device: '/dev/sda', volumeGroup: POOL, sizeBytes: 1000 * MiB, missing: false }],
-  logicalVolumes: [],
-  thinPools: [],
-  replicatedVolumes: [],
-  ...change,
-});
 
 const reportReplica = (storage: StorageFacts, spec: { volumeName: string; poolName: string }, previous?: LocalVolumeReplicaStatus) =>
   reportReplicaAt(storage, spec, previous, { now: NOW });
