@@ -41,6 +41,14 @@ export const SCENES: readonly Scene[] = [
   { scenarios: ['nothing-to-move'], play: nothingToMove },
 ];
 
+/** The drain has begun, and its sync is held until the gate is opened. */
+async function drainInSync(harness: Harness) {
+  const gate = harness.world.faults.gate('awaitSync');
+  await harness.cordon();
+  await gate.reached;
+  return gate;
+}
+
 async function completed(harness: Harness) {
   await harness.cordon();
   await harness.eviction().result();
@@ -48,9 +56,7 @@ async function completed(harness: Harness) {
 }
 
 async function aborted(harness: Harness) {
-  const gate = harness.world.faults.gate('awaitSync');
-  await harness.cordon();
-  await gate.reached;
+  const gate = await drainInSync(harness);
   await harness.cordon(false);
   await harness.eviction().result();
   gate.open();
@@ -86,9 +92,7 @@ async function crashed(harness: Harness) {
 }
 
 async function terminated(harness: Harness) {
-  const gate = harness.world.faults.gate('awaitSync');
-  await harness.cordon();
-  await gate.reached;
+  const gate = await drainInSync(harness);
   const runs = await Promise.all(drainIds(harness).map(([workflow, id]) => recording(harness, workflow, 'terminated', id)));
   await Promise.all(runs.map(({ run }) => run.terminate('to record it')));
   gate.open();
@@ -98,9 +102,7 @@ async function terminated(harness: Harness) {
 }
 
 async function revived(harness: Harness) {
-  const gate = harness.world.faults.gate('awaitSync');
-  await harness.cordon();
-  await gate.reached;
+  const gate = await drainInSync(harness);
   await harness.migration().terminate();
   gate.open();
   // The next look for what has ended may be a minute away.
