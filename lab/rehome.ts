@@ -15,7 +15,9 @@ const NAMESPACE = 'rehome-system';
 export const AGENT_DAEMON_SET = 'rehome-agent';
 const CONTROLLER = 'rehome-controller';
 /** Without compilers: an emulated processor has to translate what they make, which costs more than it saves. */
-const AGENT_PROGRAM = '/opt/node/bin/node --max-semi-space-size=1 --no-opt --no-maglev --no-sparkplug /opt/rehome/main.cjs';
+const AGENT_OPTIONS = ['--max-semi-space-size=1', '--no-opt', '--no-maglev', '--no-sparkplug'];
+const AGENT_PROGRAM = `/opt/node/bin/node ${AGENT_OPTIONS.join(' ')} /opt/rehome/main.cjs`;
+const COMPILE_CACHE = 'compile-cache';
 
 type Environment = Readonly<Record<string, string>>;
 
@@ -37,10 +39,19 @@ interface AgentContainer {
 export async function buildRehome(directory: string): Promise<{ readonly agentDisk: string }> {
   await run(process.execPath, [join(REPOSITORY, 'worker', 'build.ts')], { timeoutSeconds: 300 });
   const agentDisk = join(directory, 'agent.squashfs');
-  await makeAgentDisk(join(REPOSITORY, 'dist', 'agent'), agentDisk);
+  const agent = join(REPOSITORY, 'dist', 'agent');
+  await compileAgent(agent);
+  await makeAgentDisk(agent, agentDisk);
   // A later build must not change the program of a lab that is up.
   cpSync(join(REPOSITORY, 'dist', 'controller'), join(directory, 'controller'), { recursive: true });
   return { agentDisk };
+}
+
+/** Leaves beside the program what it compiles to: a third of an agent's start on an emulated processor. */
+async function compileAgent(agent: string): Promise<void> {
+  const environment = { NODE_NAME: '', NODE_COMPILE_CACHE: join(agent, COMPILE_CACHE), NODE_COMPILE_CACHE_PORTABLE: '1' };
+  // Everything is loaded when it finds that it has no configuration, and ends.
+  await run(process.execPath, [...AGENT_OPTIONS, join(agent, 'main.cjs')], { environment, expectedExitCodes: [2] });
 }
 
 /** HwameiStor's objects can be made, and nothing else of Rehome. */
@@ -79,6 +90,8 @@ function withLabContainers(daemonSet: DaemonSet, temporalAddress: string): Daemo
       { name: 'TEMPORAL_ADDRESS', value: temporalAddress },
       // An emulated processor that compares blocks at full rate has no time left for whoever writes.
       { name: 'REHOME_ONLINE_VERIFY_RATE', value: '8Mi' },
+      { name: 'NODE_COMPILE_CACHE', value: `/opt/rehome/${COMPILE_CACHE}` },
+      { name: 'NODE_COMPILE_CACHE_PORTABLE', value: '1' },
     ],
   }));
   return { ...daemonSet, spec: { ...daemonSet.spec, template: { ...daemonSet.spec.template, spec: { ...spec, containers } } } };

@@ -6,7 +6,7 @@ import { localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-
 import { isLeaseHeld } from '../../system/kube/lease.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
-import type { ClusterStores } from './stores.ts';
+import type { ClusterStores, PodView } from './stores.ts';
 import { claimOf, mirrorEnd, persistentVolumeOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
@@ -34,6 +34,7 @@ export const observeVolume =
       ...(source && { source }),
       ...(unwanted !== undefined && { unwanted }),
       heldBy: heldBy(stores, volume, sourceNode),
+      ...(usersOf(stores, volume).length > 0 && { hasUsers: true as const }),
       ...(isOnlineWanted(stores, volume, sourceNode) && { online: true as const }),
       agentAlive: agentsAlive(deps, [sourceNode, migrate?.status?.target?.node]),
       ...(percent !== undefined && { percent }),
@@ -77,8 +78,7 @@ export function evictionDisabled(labels: Readonly<Record<string, string>> | unde
  * it could, and where that controller does not run nobody ever clears it.
  */
 export function heldBy(stores: ClusterStores, volume: string, node: string): readonly string[] {
-  const claim = claimOf(stores, volume);
-  const users = claim ? podsOf(stores, claim).filter(({ spec }) => spec?.nodeName === node) : [];
+  const users = usersOf(stores, volume).filter(({ spec }) => spec?.nodeName === node);
   const persistentVolume = persistentVolumeOf(stores, volume);
   const csi = persistentVolume?.spec?.csi;
   // The kubelet's name for a volume of a CSI driver that attaches.
@@ -94,6 +94,11 @@ export function heldBy(stores: ClusterStores, volume: string, node: string): rea
     ...(inUse ? [`volumesInUse of node ${node}`] : []),
     ...attachments.map(({ metadata }) => `VolumeAttachment ${metadata.name}`),
   ].sort();
+}
+
+function usersOf(stores: ClusterStores, volume: string): readonly PodView[] {
+  const claim = claimOf(stores, volume);
+  return claim ? podsOf(stores, claim) : [];
 }
 
 export function isAgentAlive({ stores, now, namespace }: Facts, node: string): boolean {

@@ -33,6 +33,8 @@ export interface VolumeFacts {
   readonly unwanted?: string;
   /** What still holds the volume on its source according to the API, in words ("pod default/db-0", "node.status.volumesInUse"); empty: free. */
   readonly heldBy: readonly string[];
+  /** There is a pod that names its claim, wherever it runs or waits. */
+  readonly hasUsers?: true;
   /** Its users need not go before the copy is made. */
   readonly online?: true;
   /** Of the nodes concerned: false where the agent's Lease has run out. */

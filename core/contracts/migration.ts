@@ -78,6 +78,8 @@ export interface TurnRequest {
   readonly volume: string;
   readonly source: string;
   readonly target: string;
+  /** There is a pod that names its claim, and waits. */
+  readonly hasUsers?: true;
 }
 
 export interface MigrateVolumeInput {

@@ -1,7 +1,8 @@
 /**
  * Who may sync now. A sync costs both its nodes: a node takes part in a limited number of them, as source or as target, and the cluster in all.
  *
- * First come, first served, among those whose both nodes have room: one that waits for a busy node holds up nobody else.
+ * Volumes that a pod waits for go before those that nobody uses; among them first come, first served, where both nodes have room: one that waits for
+ * a busy node holds up nobody else.
  */
 import type { TurnLimits, TurnRequest } from '../contracts/migration.ts';
 
@@ -30,7 +31,8 @@ export function giveTurnBack({ limits, running, waiting }: Turns, volume: string
 /** @returns those whose turn it is now, and the turns with them. */
 export function grantTurns({ limits, running, waiting }: Turns): { readonly granted: readonly TurnRequest[]; readonly turns: Turns } {
   const granted: TurnRequest[] = [];
-  for (const request of waiting) {
+  const [urgent, others] = [waiting.filter(({ hasUsers }) => hasUsers), waiting.filter(({ hasUsers }) => !hasUsers)];
+  for (const request of [...urgent, ...others]) {
     const busy = [...running, ...granted];
     const hasRoom = [request.source, request.target].every((node) => partsOf(node, busy) < limits.perNode);
     if (hasRoom && busy.length < limits.perCluster) granted.push(request);

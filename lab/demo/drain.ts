@@ -12,7 +12,7 @@ import { DATA_FILE, deployment, statefulSet, type Workload } from './workloads.t
 
 const SOURCE = 'n1';
 /** As many show that a workload runs. */
-const FEW_WRITES = 30;
+const FEW_WRITES = 12;
 const WITHIN_A_MINUTE = { timeoutSeconds: 60, intervalMs: 200 };
 
 export interface DrainResult {

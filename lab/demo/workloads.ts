@@ -27,7 +27,7 @@ while :; do
   printf '%063d\\n' $i | dd of=$f bs=${RECORD_BYTES} seek=$i conv=notrunc,fsync 2>/dev/null || exit 1
   echo "${writer} $i"
   i=$((i + 1))
-  usleep 100000
+  usleep 250000
 done | nc ${collector}`;
 }
 
@@ -48,7 +48,7 @@ while :; do
   printf '%063d\\n' $i | dd of=$d bs=${BLOCK_BYTES} seek=$i conv=notrunc,fsync 2>/dev/null || exit 1
   echo "${writer} $i"
   i=$((i + 1))
-  usleep 100000
+  usleep 250000
 done | nc ${collector}`;
 }
 

@@ -21,6 +21,8 @@ export interface HttpRequest {
 /** Tokens in files are renewed by the kubelet minutes before their end; the library itself reads them once a minute. */
 const CREDENTIALS_MAX_AGE_MILLISECONDS = 30_000;
 const CONNECT_TIMEOUT_MILLISECONDS = 5_000;
+/** The API server closes what is idle for 90 s; the transport would do it after 4 s, and a handshake costs more than most requests. */
+const KEPT_IDLE_MILLISECONDS = 60_000;
 
 /** @param file of the kubeconfig; without it the pod's service account. @throws where neither can be read. */
 export function loadKubeConfig(file?: string): KubeConfig {
@@ -90,6 +92,7 @@ export class KubeConnection {
     // HTTP/2 would put all watches and requests on one connection, where a stalled one holds up the others.
     this.#agent ??= new Agent({
       allowH2: false,
+      keepAliveTimeout: KEPT_IDLE_MILLISECONDS,
       connect: { timeout: CONNECT_TIMEOUT_MILLISECONDS, ...Object.fromEntries(given), keepAlive: true, keepAliveInitialDelay: 30_000 },
     });
     return { headers, agent: this.#agent };

@@ -238,7 +238,7 @@ describe('observing a volume', () => {
       { subresource: 'status' },
     );
     await world.seen('pods', failed);
-    expect((await world.activities.observeVolume(move('free'))).heldBy).toEqual([]);
+    expect(await world.activities.observeVolume(move('free'))).toMatchObject({ heldBy: [], hasUsers: true });
   });
 
   test('is no longer wanted on a node that is uncordoned, or whose label says so', async () => {

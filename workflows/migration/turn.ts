@@ -6,8 +6,9 @@
  * turns: two nodes that find each other again sync at once.
  */
 import { condition } from '@temporalio/workflow';
+import type { TurnRequest } from '../../core/contracts/migration.ts';
 import { report } from './report.ts';
-import { type MigrationRun, required } from './run.ts';
+import { type MigrationRun, required, requireFacts } from './run.ts';
 import { inCluster, nextLook } from './steps.ts';
 
 export function mayGoOn(run: MigrationRun): boolean {
@@ -27,7 +28,12 @@ export async function takeTurn(run: MigrationRun): Promise<boolean> {
   await run.turnReturned?.catch(() => undefined);
   run.turnWanted = true;
   inbox.turnTo = undefined;
-  const request = { volume: input.volume, source: sourceNode, target: node };
+  const request: TurnRequest = {
+    volume: input.volume,
+    source: sourceNode,
+    target: node,
+    ...(requireFacts(run).hasUsers && { hasUsers: true }),
+  };
   const { perNode, perCluster } = await inCluster(run, 'ask for a turn to sync', (cluster) => cluster.requestTurn(request));
   if (await condition(() => hasTurn(run), FREE_TURN_MILLISECONDS)) return true;
   const limits = `${perNode} a node, ${perCluster} in the cluster`;

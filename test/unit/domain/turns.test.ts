@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { TurnRequest } from '../../../core/contracts/migration.ts';
 import { askForTurn, giveTurnBack, grantTurns, NO_TURNS, type Turns } from '../../../core/domain/turns.ts';
 
 const LIMITS = { perNode: 1, perCluster: 2 };
 
-/** `a n1 n2`: volume a from n1 to n2. */
-function request(text: string) {
-  const [volume = '', source = '', target = ''] = text.split(' ');
-  return { volume, source, target };
+/** `a n1 n2`: volume a from n1 to n2; `a n1 n2 pod`: a pod waits for it. */
+function request(text: string): TurnRequest {
+  const [volume = '', source = '', target = '', pod] = text.split(' ');
+  return { volume, source, target, ...(pod && { hasUsers: true }) };
 }
 
 /** All that asked, in this order, after each has got what it can. */
@@ -34,6 +35,14 @@ test('a turn that is given back goes to the first who can use it', () => {
   const { granted, turns } = grantTurns(giveTurnBack(asked(['a n1 n2', 'b n1 n3', 'c n1 n2']), 'a'));
   expect(volumes(granted)).toEqual(['b']);
   expect(volumes(turns.waiting)).toEqual(['c']);
+});
+
+test('what a pod waits for goes before what nobody uses, and to nobody who has a turn is it taken away', () => {
+  const busy = asked(['a n1 n2', 'b n1 n2', 'c n1 n2 pod', 'd n1 n2 pod']);
+  expect(volumes(busy.running)).toEqual(['a']);
+  const { granted, turns } = grantTurns(giveTurnBack(busy, 'a'));
+  expect(volumes(granted)).toEqual(['c']);
+  expect(volumes(turns.waiting)).toEqual(['b', 'd']);
 });
 
 test('who asks again is told again, and keeps turn and place', () => {
