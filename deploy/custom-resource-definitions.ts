@@ -11,10 +11,10 @@ import { API_GROUP, API_VERSION } from '../core/contracts/names.ts';
 import { KINDS, type Kind } from '../core/contracts/objects/index.ts';
 import { PRINTER_COLUMNS } from './printer-columns.ts';
 
-/** What a watch may select by: an agent hears of its own node's replicas only, and of migrations only when they were aborted. */
+/** What may be selected by: an agent hears of its own node's replicas only, and of migrations only when they were aborted; a run looks for its volume's. */
 const SELECTABLE_FIELDS: Partial<Record<Kind, readonly string[]>> = {
   LocalVolumeReplica: ['.spec.nodeName'],
-  LocalVolumeMigrate: ['.status.phase'],
+  LocalVolumeMigrate: ['.spec.volumeName', '.status.phase'],
 };
 
 type JsonSchema = z.core.JSONSchema.BaseSchema & Record<string, unknown>;
@@ -78,8 +78,8 @@ function structuralSchema(schema: z.ZodType): JsonSchema {
 function makeStructural(schema: JsonSchema): void {
   if (schema.type === 'integer') {
     schema.format = 'int64';
+    // Its counterpart stays: a size that JavaScript would round must not get in.
     if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
-    if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
   }
   // The API server knows the format; zod's pattern for it adds nothing.
   if (schema.type === 'string' && schema.format !== undefined) delete schema.pattern;

@@ -10,16 +10,20 @@ import {
   bytesSchema,
   conditionsSchema,
   IMMUTABLE,
-  immutableVolumeNameSchema,
+  immutableLocalVolumeNameSchema,
   ipv4Schema,
   nodeNameSchema,
   objectSchema,
   timestampSchema,
+  type ValidationRule,
   validatedBy,
   volumeGroupNameSchema,
 } from './meta.ts';
 
 const PARKING_PHASES = PHASES.filter((phase): phase is Exclude<Phase, 'NeedsAttention'> => phase !== 'NeedsAttention');
+
+/** The API server wants a bound on what it compares with each other. */
+const MAXIMUM_SUGGESTIONS = 100;
 
 export const mirrorEndSchema = z.object({ node: nodeNameSchema, storageAddress: ipv4Schema });
 
@@ -62,18 +66,38 @@ const statusSchema = z.object({
     .exactOptional()
     .describe('The PersistentVolume from before its rebind, to make it again after a crash.'),
   workflowId: z.string().exactOptional(),
+  follows: z.string().exactOptional().describe('The LocalVolumeMigrate of the same volume that runs instead of this one.'),
   conditions: conditionsSchema.exactOptional(),
 });
 
+const TARGET_IS_SOURCE: ValidationRule = {
+  rule: '!(self.sourceNode in self.targetNodesSuggested)',
+  message: 'targetNodesSuggested names the sourceNode, which the volume is to leave',
+};
+const NOT_TAKEN_BACK: ValidationRule = { rule: 'self || !oldSelf', message: 'an abort is not taken back: make another LocalVolumeMigrate' };
+
+const specSchema = z
+  .object({
+    volumeName: immutableLocalVolumeNameSchema,
+    sourceNode: nodeNameSchema.meta(validatedBy(IMMUTABLE)),
+    targetNodesSuggested: z
+      .array(nodeNameSchema)
+      .max(MAXIMUM_SUGGESTIONS)
+      .default([])
+      .describe('The first of them that can take the volume is its target, and no other node; empty: any.'),
+    migrateAllVols: z
+      .boolean()
+      .default(true)
+      .meta(validatedBy(IMMUTABLE))
+      .describe('Also the other volumes on the source that the same pods use; each gets a LocalVolumeMigrate of its own.'),
+    abort: z.boolean().default(false).meta(validatedBy(NOT_TAKEN_BACK)),
+  })
+  .refine(({ sourceNode, targetNodesSuggested }) => !targetNodesSuggested.includes(sourceNode), TARGET_IS_SOURCE.message)
+  .meta(validatedBy(TARGET_IS_SOURCE));
+
 export const localVolumeMigrateSchema = objectSchema(
   'LocalVolumeMigrate',
-  z.object({
-    volumeName: immutableVolumeNameSchema,
-    sourceNode: nodeNameSchema.meta(validatedBy(IMMUTABLE)),
-    targetNodesSuggested: z.array(z.string()).default([]),
-    migrateAllVols: z.boolean().default(true).describe("All volumes of the volume's group."),
-    abort: z.boolean().default(false),
-  }),
+  specSchema,
   statusSchema.meta(
     validatedBy({
       rule: '!(has(oldSelf.pointOfNoReturn) && oldSelf.pointOfNoReturn) || (has(self.pointOfNoReturn) && self.pointOfNoReturn)',

@@ -52,19 +52,20 @@ const NOT_RESERVED: ValidationRule = {
 };
 
 /** A LocalVolume's name is its logical volume's, so LVM's reserved prefixes are refused here, where somebody reads the message. */
-export const volumeNameSchema = z
-  .string()
-  .max(127)
-  .regex(LVM_NAME)
-  .refine((name) => !/^(snapshot|pvmove)/.test(name), NOT_RESERVED.message)
-  .meta(validatedBy(NOT_RESERVED));
-export const immutableVolumeNameSchema = volumeNameSchema.meta(validatedBy(NOT_RESERVED, IMMUTABLE));
+const volumeNameOf = (pattern: RegExp) =>
+  z
+    .string()
+    .max(127)
+    .regex(pattern)
+    .refine((name) => !/^(snapshot|pvmove)/.test(name), NOT_RESERVED.message)
+    .meta(validatedBy(NOT_RESERVED));
+export const volumeNameSchema = volumeNameOf(LVM_NAME);
 
 /** RFC 1123, as Kubernetes has it for the names of objects. */
-export const objectNameSchema = z
-  .string()
-  .max(253)
-  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/);
+const OBJECT_NAME = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/;
+export const objectNameSchema = z.string().max(253).regex(OBJECT_NAME);
+/** What a LocalVolume can be named: it is an object too. */
+export const immutableLocalVolumeNameSchema = volumeNameOf(OBJECT_NAME).meta(validatedBy(NOT_RESERVED, IMMUTABLE));
 export const nodeNameSchema = objectNameSchema;
 export const ipv4Schema = z.ipv4();
 
