@@ -1,6 +1,7 @@
 /** What placement is decided by, put together from the objects. */
 import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
-import type { LocalStorageNode, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
+import { Annotation } from '../../core/contracts/names.ts';
+import type { LocalStorageNode, LocalVolumeMigrate, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
 import {
   type CandidateNode,
   type Companions,
@@ -31,13 +32,22 @@ export function spaceBytes(sizeBytes: number, isThin: boolean): number {
   return (isThin ? 0 : Math.ceil(sizeBytes / EXTENT_BYTES) * EXTENT_BYTES) + metadataSizeBytes(sizeBytes);
 }
 
-/** @param storageNodes as they are live: of two volumes of a pod that are placed at once, the second is to know where the first goes. */
-export function demandOf({ stores }: Facts, request: ReserveRequest, storageNodes: StorageNodes): VolumeDemand {
+/**
+ * @param migrate says which nodes are suggested, and whether they must suit the volume's pods.
+ * @param storageNodes as they are live: of two volumes of a pod that are placed at once, the second is to know where the first goes.
+ */
+export function demandOf(
+  { stores }: Facts,
+  request: ReserveRequest,
+  migrate: LocalVolumeMigrate | undefined,
+  storageNodes: StorageNodes,
+): VolumeDemand {
   const { ref, sourceNode, pool, sizeBytes, thin, givenUp } = request;
   const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
   const { nodes = [], zones = [], regions = [] } = localVolume?.spec.accessibility ?? {};
   const replicas = replicasOf(stores, ref.volume).map(({ spec }) => spec.nodeName);
   const claim = claimOf(stores, ref.volume);
+  const podsMatter = migrate?.metadata.annotations?.[Annotation.replicaAffinity] !== 'forbid';
   return {
     volume: ref.volume,
     sourceNode,
@@ -47,9 +57,10 @@ export function demandOf({ stores }: Facts, request: ReserveRequest, storageNode
     thin,
     accessibility: { nodes, zones, regions },
     replicaNodes: new Set([sourceNode, ...replicas, ...(localVolume ? replicaNodesOf(stores, localVolume) : [])]),
-    pods: claim ? podsOf(stores, claim).map(constraintsOf) : [],
+    pods: claim && podsMatter ? podsOf(stores, claim).map(constraintsOf) : [],
     companions: companionsOfDemand(stores, request, storageNodes),
     givenUp,
+    suggested: migrate?.spec.targetNodesSuggested ?? [],
   };
 }
 

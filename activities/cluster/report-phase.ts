@@ -8,7 +8,7 @@
 import type { ClusterActivities, PhaseReport } from '../../core/contracts/cluster-activities.ts';
 import type { LocalVolumeMigrate, LocalVolumeMigrateStatus } from '../../core/contracts/objects/index.ts';
 import { isTerminal, type Phase, stateOfPhase } from '../../core/contracts/phases.ts';
-import type { EventReason } from '../../core/contracts/reasons.ts';
+import type { EventReason, Refusal } from '../../core/contracts/reasons.ts';
 import type { MergePatch } from '../../system/kube/client.ts';
 import { isConflict } from '../../system/kube/errors.ts';
 import { type Regarding, regarding } from '../../system/kube/events.ts';
@@ -109,9 +109,14 @@ function statusOf(report: PhaseReport, before: LocalVolumeMigrateStatus, now: Da
   };
 }
 
-function messageOf({ message, refusals = {} }: PhaseReport): string {
+function messageOf({ message, refusals = {}, unfit = {} }: PhaseReport): string {
+  const waits = Object.keys(refusals).length === 0 ? '' : `: ${listed(refusals)}`;
+  return Object.keys(unfit).length === 0 ? `${message}${waits}` : `${message}${waits} (unfit: ${listed(unfit)})`;
+}
+
+function listed(refusals: Readonly<Record<string, Refusal>>): string {
   const reasons = Object.entries(refusals).map(([node, refusal]) => `${node} ${refusal}`);
-  return reasons.length === 0 ? message : `${message}: ${reasons.sort().join(', ')}`;
+  return reasons.sort().join(', ');
 }
 
 async function tell({ events, stores }: Deps, migrate: LocalVolumeMigrate, reason: EventReason, note: string): Promise<void> {

@@ -10,10 +10,12 @@
  *        +--------------------------------------+
  */
 import type { ClusterActivities, ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
-import type { LocalStorageNode } from '../../core/contracts/objects/index.ts';
+import type { LocalStorageNode, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import type { Refusal } from '../../core/contracts/reasons.ts';
 import { type Placement, placeVolume, shareOf } from '../../core/domain/placement.ts';
 import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
 import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
+import { keyOf } from '../../system/kube/resources.ts';
 import { candidateOf, demandOf, storageNodesOf } from './candidates.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
@@ -30,7 +32,7 @@ export const reserveTarget = (deps: Deps): ClusterActivities['reserveTarget'] =>
   let last: Promise<unknown> = Promise.resolve();
   return async (request) => {
     const known = storageNodesOf(deps.stores);
-    const first = plan(deps, request, known);
+    const first = plan(deps, request, deps.stores.localVolumeMigrates.get(keyOf(request.ref)), known);
     if (first.kind === 'refused' && !standing(request, known)) return first;
     const own = last.then(() => reserveInTurn(deps, request));
     last = own.catch(() => undefined);
@@ -46,7 +48,7 @@ async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<Reser
   const kept = standing(request, nodes);
   const others = [...nodes.values()].filter((node) => node !== kept);
   await releaseLeftOvers(deps, request.ref.volume, others);
-  return kept ? reservedOn(kept) : planAndReserve(deps, request, nodes);
+  return kept ? reservedOn(kept) : planAndReserve(deps, request, migrate, nodes);
 }
 
 /** Of whatever node: a run that was interrupted between the reservation and its report knows of no target. */
@@ -58,27 +60,33 @@ export const releaseReservation =
     }
   };
 
-async function planAndReserve(deps: Deps, request: ReserveRequest, nodes: Map<string, LocalStorageNode>): Promise<ReserveResult> {
+async function planAndReserve(
+  deps: Deps,
+  request: ReserveRequest,
+  migrate: LocalVolumeMigrate,
+  nodes: Map<string, LocalStorageNode>,
+): Promise<ReserveResult> {
   const { volume, uid: id } = request.ref;
   for (let attempt = 1; attempt <= MAXIMUM_PLANS; attempt++) {
-    const placement = plan(deps, request, nodes);
+    const placement = plan(deps, request, migrate, nodes);
     if (placement.kind === 'refused') return placement;
-    const { node } = placement;
+    const { node, unfit } = placement;
     const refusal = (fresh: LocalStorageNode): 'AnotherNode' | undefined => {
       nodes.set(node, fresh);
-      const again = plan(deps, request, nodes);
+      const again = plan(deps, request, migrate, nodes);
       return again.kind === 'placed' && again.node === node ? undefined : 'AnotherNode';
     };
-    const reservation = { pool: request.pool, ...shareOf(demandOf(deps, request, nodes), candidateOf(deps, nodes.get(node)!)), id };
+    const share = shareOf(demandOf(deps, request, migrate, nodes), candidateOf(deps, nodes.get(node)!));
+    const reservation = { pool: request.pool, ...share, id };
     const result = await reserve(deps.kube, { node, volume, reservation, refusal });
-    if (result.kind === 'reserved') return reservedOn(nodes.get(node)!);
+    if (result.kind === 'reserved') return reservedOn(nodes.get(node)!, unfit);
   }
   throw new Error(`no reservation for ${volume} within ${MAXIMUM_PLANS} plans: too many placements at once`);
 }
 
-function plan(deps: Deps, request: ReserveRequest, nodes: StorageNodes): Placement {
+function plan(deps: Deps, request: ReserveRequest, migrate: LocalVolumeMigrate | undefined, nodes: StorageNodes): Placement {
   const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node));
-  return placeVolume(demandOf(deps, request, nodes), candidates);
+  return placeVolume(demandOf(deps, request, migrate, nodes), candidates);
 }
 
 /** The node on which this migration has reserved already, unless it was given up since. */
@@ -102,6 +110,7 @@ async function releaseLeftOvers({ kube, logger }: Deps, volume: string, nodes: r
   }
 }
 
-function reservedOn({ metadata, spec }: LocalStorageNode): ReserveResult {
-  return { kind: 'reserved', target: { node: metadata.name, storageAddress: spec.storageIP } };
+function reservedOn({ metadata, spec }: LocalStorageNode, unfit: Readonly<Record<string, Refusal>> = {}): ReserveResult {
+  const target = { node: metadata.name, storageAddress: spec.storageIP };
+  return { kind: 'reserved', target, ...(Object.keys(unfit).length > 0 && { unfit }) };
 }

@@ -29,7 +29,7 @@ export interface VolumeFacts {
   /** The replica on the source node. */
   readonly sourceReplica?: { readonly name: string };
   readonly source?: MirrorEnd;
-  /** Why the move is wanted no longer ("uncordoned", "label … disable"); undefined: it is wanted. */
+  /** Why the move is wanted no longer ("uncordoned", "label … disable", "deleted"); undefined: it is wanted. */
   readonly unwanted?: string;
   /** What still holds the volume on its source according to the API, in words ("pod default/db-0", "node.status.volumesInUse"); empty: free. */
   readonly heldBy: readonly string[];
@@ -86,6 +86,8 @@ export interface PhaseReport {
   readonly targetSha256?: string;
   readonly abortedByPerson?: boolean;
   readonly refusals?: Readonly<Record<string, Refusal>>;
+  /** Suggested nodes that cannot be the target. */
+  readonly unfit?: Readonly<Record<string, Refusal>>;
 }
 
 export interface ReserveRequest {
@@ -99,7 +101,7 @@ export interface ReserveRequest {
 }
 
 export type ReserveResult =
-  | { readonly kind: 'reserved'; readonly target: MirrorEnd }
+  | { readonly kind: 'reserved'; readonly target: MirrorEnd; readonly unfit?: Readonly<Record<string, Refusal>> }
   | { readonly kind: 'refused'; readonly refusals: Readonly<Record<string, Refusal>> };
 
 /** A node's eviction at one look. */
@@ -125,7 +127,10 @@ export interface NodeEvictionFacts {
 
 export interface ClusterActivities {
   observeVolume(request: MigrateVolumeInput & { readonly ref?: MigrationRef }): Promise<VolumeFacts>;
-  /** The volume's LocalVolumeMigrate that has not ended, or a new one. @throws SourceReplicaMissing where another run has moved the volume meanwhile. */
+  /**
+   * The volume's LocalVolumeMigrate that runs; else the one that was asked for, or a new one. @throws SourceReplicaMissing where another run has moved
+   * the volume meanwhile, RequestWithdrawn where nobody asks any more.
+   */
   openMigration(request: MigrateVolumeInput): Promise<MigrationRecord>;
   /** The open migration of the volume, if there is one; else nothing. Opens none. Read live: a store that lags would revive one that has ended. */
   findMigration(request: { readonly volume: string }): Promise<MigrationRecord | undefined>;

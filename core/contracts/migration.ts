@@ -86,6 +86,8 @@ export interface MigrateVolumeInput {
   readonly volume: string;
   readonly sourceNode: string;
   readonly trigger: Trigger;
+  /** The LocalVolumeMigrate that somebody made: it becomes the record, and no other is opened. */
+  readonly request?: { readonly name: string; readonly uid: string };
 }
 
 export type MigrationOutcome = 'Completed' | 'Aborted' | 'NothingToMove';

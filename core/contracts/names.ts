@@ -36,10 +36,17 @@ export const Annotation = {
   holdReleased: 'rehome.io/hold-released',
   /** On a Node or a LocalVolume, `true`: its volumes are copied while pods use them, and only the last step waits for the pods to go. */
   online: 'rehome.io/online',
+  /** On a LocalVolumeMigrate, `need` (default) or `forbid`: whether its target must be one that the volume's pods may run on. HwameiStor's. */
+  replicaAffinity: 'hwameistor.io/replica-affinity',
+  /** On a LocalVolumeMigrate that was made because another asked for all volumes of a pod: the name of that one. */
+  movesWith: 'rehome.io/moves-with',
 } as const;
 
-/** The kinds of cause a migration can have. */
-export type Trigger = 'node-drain';
+/** On a LocalVolumeMigrate from the moment it is begun until nothing of it is left on any node: deleted before, it is aborted first. */
+export const MIGRATION_FINALIZER = 'rehome.io/migration';
+
+/** The kinds of cause a migration can have: its node is cordoned; somebody made a LocalVolumeMigrate. */
+export type Trigger = 'node-drain' | 'migrate-request';
 
 /** Tags on logical volumes, each `key=value`. They are the part of a migration's state that survives the loss of everything else. */
 export const Tag = {

@@ -14,6 +14,7 @@ export const REFUSALS = [
   'NotAccessible',
   'HasReplica',
   'OtherVolumesElsewhere',
+  'NoSuchNode',
   'NoSuchPool',
   'NoSuchThinPool',
   'PoolFull',
@@ -51,8 +52,13 @@ export const PERMANENT_ERRORS = [
   'HashMismatch',
   'LocalVolumeMissing',
   'SourceReplicaMissing',
+  'RequestWithdrawn',
 ] as const;
 export type PermanentError = (typeof PERMANENT_ERRORS)[number];
+
+/** Why a LocalVolumeMigrate that somebody made is not begun. */
+export const REQUEST_REFUSALS = ['LocalVolumeMissing', 'StorageNodeMissing', 'SourceReplicaMissing', 'OtherVolumesBound'] as const;
+export type RequestRefusal = (typeof REQUEST_REFUSALS)[number];
 
 /** Types of errors worth another attempt. */
 export const TRANSIENT_ERRORS = [

@@ -71,6 +71,8 @@ export interface VolumeDemand {
   readonly companions: Companions;
   /** Nodes that were tried and turned out unfit. */
   readonly givenUp: Readonly<Record<string, Refusal>>;
+  /** The only nodes it may go to, the best first; empty: any. */
+  readonly suggested: readonly string[];
 }
 
 export interface Companions {
@@ -80,8 +82,9 @@ export interface Companions {
   readonly spaceBytes: number;
 }
 
+/** `unfit`: suggested nodes that will not do. `refusals`: all nodes; where some are suggested, these alone. */
 export type Placement =
-  | { readonly kind: 'placed'; readonly node: string }
+  | { readonly kind: 'placed'; readonly node: string; readonly unfit?: Readonly<Record<string, Refusal>> }
   | { readonly kind: 'refused'; readonly refusals: Readonly<Record<string, Refusal>> };
 
 /** What HwameiStor calls the zone and the region of everything that was given none. */
@@ -89,9 +92,10 @@ export const DEFAULT_TOPOLOGY = 'default';
 
 /**
  * The node whose pool stays emptiest, by bytes; among equals the first by name, so that a repeat decides alike. A volume that no pod uses goes to a
- * node with a taint only if there is no other: its pods may not tolerate it when they come back.
+ * node with a taint only if there is no other: its pods may not tolerate it when they come back. Of suggested nodes the first that will do.
  */
 export function placeVolume(demand: VolumeDemand, nodes: readonly CandidateNode[]): Placement {
+  if (demand.suggested.length > 0) return placeAsSuggested(demand, nodes);
   const refusals: Record<string, Refusal> = {};
   let best: { readonly node: string; readonly rank: number } | undefined;
 
@@ -106,6 +110,16 @@ export function placeVolume(demand: VolumeDemand, nodes: readonly CandidateNode[
     if (best === undefined || rank < best.rank) best = { node: node.name, rank };
   }
   return best ? { kind: 'placed', node: best.node } : { kind: 'refused', refusals };
+}
+
+function placeAsSuggested(demand: VolumeDemand, nodes: readonly CandidateNode[]): Placement {
+  const judged = demand.suggested.map((name) => {
+    const node = nodes.find((candidate) => candidate.name === name);
+    return { name, fullness: node ? fullnessAfter(demand, node) : ('NoSuchNode' as const) };
+  });
+  const refusals = Object.fromEntries(judged.flatMap(({ name, fullness }) => (typeof fullness === 'string' ? [[name, fullness]] : [])));
+  const best = judged.find(({ fullness }) => typeof fullness === 'number');
+  return best ? { kind: 'placed', node: best.name, unfit: refusals } : { kind: 'refused', refusals };
 }
 
 /** What the move takes of a node's pool; what it is reserved by. */

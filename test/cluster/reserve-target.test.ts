@@ -51,6 +51,12 @@ async function migration(volume: string, change: Partial<ReserveRequest> = {}, c
   return { ref, sourceNode: 'n1', pool: POOL, sizeBytes: 64 * MiB, givenUp: {}, ...change };
 }
 
+/** What somebody who made the LocalVolumeMigrate would have written. */
+async function suggest({ ref }: ReserveRequest, targetNodesSuggested: string[], affinity: 'need' | 'forbid' = 'need'): Promise<void> {
+  const change = { spec: { targetNodesSuggested }, metadata: { annotations: { [Annotation.replicaAffinity]: affinity } } };
+  await world.seen('localVolumeMigrates', await world.client.mergePatch(localVolumeMigrates, { name: ref.name }, change));
+}
+
 const targetOf = (result: ReserveResult) => (result.kind === 'reserved' ? result.target.node : result.refusals);
 
 describe('reserving a target', () => {
@@ -157,6 +163,34 @@ describe('reserving a target', () => {
     expect(targetOf(await world.activities.reserveTarget({ ...left, ref }))).toBe('n3');
     expect(await reservations('n2')).toEqual({});
     expect(await reservations('n3')).toEqual({ again: { pool: POOL, bytes: 68 * MiB, id: ref.uid } });
+  });
+
+  test('of suggested nodes the first that is fit is taken, and what is wrong with the others is said', async () => {
+    const request = await migration('suggested');
+    await suggest(request, ['nowhere', 'n4', 'n3', 'n2']);
+    const target = { node: 'n3', storageAddress: '10.77.0.3' };
+    const unfit = { nowhere: 'NoSuchNode', n4: 'AgentNotReady' };
+    expect(await world.activities.reserveTarget(request)).toEqual({ kind: 'reserved', target, unfit });
+  });
+
+  test('no other node than the suggested is taken, also where the store has not heard of the suggestion', async () => {
+    const request = await migration('picky');
+    const before = world.watchers.stores.localVolumeMigrates.list();
+    const stale = { list: () => before, get: (key: string) => before.find(({ metadata }) => metadata.name === key) };
+    const late = createClusterActivities({ ...world.dependencies, stores: { ...world.watchers.stores, localVolumeMigrates: stale } });
+    await suggest(request, ['n4']);
+    for (const activities of [world.activities, late])
+      expect(targetOf(await activities.reserveTarget(request))).toEqual({ n4: 'AgentNotReady' });
+    expect([await reservations('n2'), await reservations('n3')]).toEqual([{}, {}]);
+  });
+
+  test('a node that does not suit its pods is taken where replica-affinity is forbid', async () => {
+    const request = await migration('anywhere', {}, true);
+    await world.addPod('anywhere-0', 'anywhere', undefined, { nodeSelector: { 'kubernetes.io/hostname': 'n3' } });
+    await suggest(request, ['n2']);
+    expect(targetOf(await world.activities.reserveTarget(request))).toEqual({ n2: 'NodeSelectorMismatch' });
+    await suggest(request, ['n2'], 'forbid');
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n2');
   });
 
   test('a migration that has ended reserves nothing', async () => {

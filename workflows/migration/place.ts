@@ -13,6 +13,7 @@ export const reserve: RunStage = async (run) => {
   const ref = requireRef(run);
   const request = { ref, sourceNode, pool, sizeBytes, ...(thin && { thin }), givenUp: refusalsOfGivenUp(run) };
   const result = await inCluster(run, 'reserve room on a node', (cluster) => cluster.reserveTarget(request));
+  run.unfit = result.kind === 'reserved' ? result.unfit : undefined;
   if (result.kind === 'reserved') {
     run.target = result.target;
     return 'AwaitingDetach';

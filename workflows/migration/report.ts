@@ -43,7 +43,8 @@ export async function report(run: MigrationRun, phase: Phase, message: string, f
   Object.assign(run, { phase, message, doing: message, refusals });
   show(run);
   const ref = requireRef(run);
-  if (!said) await inTurn(run, (cluster) => cluster.reportPhase({ ref, phase, message, ...facts }));
+  const { unfit } = run;
+  if (!said) await inTurn(run, (cluster) => cluster.reportPhase({ ref, phase, message, ...(unfit && { unfit }), ...facts }));
 }
 
 /** Says in the same phase why it waits; without an obstacle, what it does. */

@@ -33,6 +33,8 @@ export interface MigrationRun {
   doing: string;
   /** Why each node is no target, as reported last. */
   refusals?: Readonly<Record<string, Refusal>> | undefined;
+  /** Suggested nodes that cannot be the target. */
+  unfit?: Readonly<Record<string, Refusal>> | undefined;
   lastFailure?: Failure;
   /** Settles when the last report is written, or has failed in its caller's hands. */
   reporting: Promise<void>;

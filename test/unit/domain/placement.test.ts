@@ -50,6 +50,7 @@ const demand = (change: Partial<VolumeDemand> = {}): VolumeDemand => ({
   pods: [anyPod],
   companions: { nodes: new Set(), spaceBytes: 0 },
   givenUp: {},
+  suggested: [],
   ...change,
 });
 
@@ -156,6 +157,46 @@ describe('a node that cannot take the volume says why', () => {
 
   test('a cluster without nodes has no reasons', () => {
     expect(placeVolume(demand(), [])).toEqual({ kind: 'refused', refusals: {} });
+  });
+});
+
+describe('a volume for which nodes are suggested', () => {
+  test('goes to the first of them that can take it, not to the emptiest, and says why not to others', () => {
+    const wanted = demand({ suggested: ['n9', 'n3', 'n4', 'n2'] });
+    expect(placeVolume(wanted, [node('n2', 9), node('n3', 1), node('n4', 4), node('n5', 9)])).toEqual({
+      kind: 'placed',
+      node: 'n4',
+      unfit: { n9: 'NoSuchNode', n3: 'PoolFull' },
+    });
+  });
+
+  test('goes to no other, and names these alone', () => {
+    const wanted = demand({ suggested: ['n3', 'n9'] });
+    expect(placeVolume(wanted, [node('n2', 9), node('n3', 1)])).toEqual({
+      kind: 'refused',
+      refusals: { n3: 'PoolFull', n9: 'NoSuchNode' },
+    });
+  });
+
+  test('goes to one of them, and only where it might go without a word as well', () => {
+    const name = fc.constantFrom('n2', 'n3', 'n4', 'n5');
+    const candidates = fc.uniqueArray(fc.record({ name, free: fc.integer({ min: 0, max: 5 }) }), { selector: (each) => each.name });
+    fc.assert(
+      fc.property(candidates, fc.uniqueArray(name, { minLength: 1 }), (list, suggested) => {
+        const nodes = list.map((each) => node(each.name, each.free));
+        const placement = placeVolume(demand({ suggested }), nodes);
+        const fit = suggested.filter(
+          (each) =>
+            placeVolume(
+              demand(),
+              nodes.filter((other) => other.name === each),
+            ).kind === 'placed',
+        );
+        expect(placement.kind === 'placed' ? placement.node : undefined).toBe(fit[0]);
+        const named = placement.kind === 'placed' ? placement.unfit : placement.refusals;
+        expect(Object.keys(named ?? {}).sort()).toEqual(suggested.filter((each) => !fit.includes(each)).sort());
+      }),
+    );
   });
 });
 
