@@ -1,16 +1,16 @@
 /**
- * What a migration waits for comes true in some object: its pod goes, a node gets room, somebody sets `spec.abort`. Here those changes become the
- * signals `lookAgain` and `abort` to the migrations they concern, so that none of them polls.
+ * What a migration waits for comes true in some object: its pod goes, a node gets room, somebody sets `spec.abort` or deletes it. Here those changes
+ * become the signals `lookAgain` and `abort` to the migrations they concern, so that none of them polls.
  *
  * A change that concerns nobody costs nothing; several within a fifth of a second are one signal. A migration that is open but whose workflow runs
  * no more (terminated, or Temporal's database lost) is started again: its LocalVolumeMigrate says where it stands.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
-import { hasEnded } from '../activities/cluster/migration-record.ts';
+import { inputOf, isUnderWay } from '../activities/cluster/migration-objects.ts';
 import type { MigrationWorkflows } from '../activities/cluster/migration-workflows.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import type { ClusterActivities } from '../core/contracts/cluster-activities.ts';
-import { Label, type Trigger, workflowId } from '../core/contracts/names.ts';
+import { Annotation, workflowId } from '../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../core/contracts/objects/index.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
 import { concernedBy } from './concerned-migrations.ts';
@@ -61,7 +61,8 @@ export class VolumeUsageTrigger {
         this.#add(concerned.object(this.#open(), (now ?? before)?.spec.volumeName)),
       ),
       changes.subscribe('localVolumeMigrates', (_, now, before) => {
-        if (now?.spec.abort && !before?.spec.abort && !hasEnded(now)) this.#add([now]);
+        if (now && isUnderWay(now) && hasNewWish(now, before)) this.#add([now]);
+        if (now && isTakenBack(now) && !(before && isTakenBack(before))) this.#add(this.#open().filter(movesWith(now)));
       }),
     );
     this.#add(this.#open());
@@ -75,7 +76,7 @@ export class VolumeUsageTrigger {
   }
 
   #open(): readonly LocalVolumeMigrate[] {
-    return this.#dependencies.stores.localVolumeMigrates.list().filter((migrate) => !hasEnded(migrate));
+    return this.#dependencies.stores.localVolumeMigrates.list().filter(isUnderWay);
   }
 
   #add(migrates: readonly LocalVolumeMigrate[]): void {
@@ -100,13 +101,29 @@ export class VolumeUsageTrigger {
     if (await this.#revive(migrate)) await signals[signal](volume);
   }
 
-  /** @returns whether a workflow runs now. One that nobody of ours began is left alone. */
-  async #revive({ metadata, spec }: LocalVolumeMigrate): Promise<boolean> {
+  /** @returns whether a workflow runs now. */
+  async #revive(migrate: LocalVolumeMigrate): Promise<boolean> {
     const { workflows, findMigration, logger } = this.#dependencies;
-    const trigger = metadata.labels?.[Label.trigger] as Trigger | undefined;
-    if (trigger === undefined || !(await findMigration({ volume: spec.volumeName }))) return false;
-    logger.warn({ volume: spec.volumeName, migration: metadata.name }, 'the migration is open but no workflow runs: started again');
-    await workflows.startOrFollow({ volume: spec.volumeName, sourceNode: spec.sourceNode, trigger }, workflowId.evictNode(spec.sourceNode));
+    const input = inputOf(migrate);
+    const { volume, sourceNode, trigger } = input;
+    if (!(await findMigration({ volume }))) return false;
+    logger.warn({ volume, migration: migrate.metadata.name }, 'the migration is open but no workflow runs: started again');
+    await workflows.startOrFollow(input, trigger === 'node-drain' ? workflowId.evictNode(sourceNode) : undefined);
     return true;
   }
 }
+
+/** It is to be aborted or deleted, or may go to other nodes. */
+function hasNewWish(now: LocalVolumeMigrate, before: LocalVolumeMigrate | undefined): boolean {
+  if (!before) return now.spec.abort;
+  return now.metadata.generation !== before.metadata.generation;
+}
+
+function isTakenBack({ status }: LocalVolumeMigrate): boolean {
+  return status?.phase === 'Aborting' || status?.phase === 'Aborted';
+}
+
+const movesWith =
+  (leader: LocalVolumeMigrate) =>
+  ({ metadata }: LocalVolumeMigrate): boolean =>
+    metadata.annotations?.[Annotation.movesWith] === leader.metadata.name;

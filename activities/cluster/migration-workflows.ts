@@ -7,8 +7,8 @@ import { SearchAttribute, SignalName, WorkflowType, workflowId } from '../../cor
 import { describeWorkflow, isUnderWay } from './workflow-handles.ts';
 
 export interface MigrationWorkflows {
-  /** Starts the volume's migration, or joins the one that runs; either hears that `follower` wants to know of its end. */
-  startOrFollow(input: MigrateVolumeInput, follower: string): Promise<void>;
+  /** Starts the volume's migration, or joins the one that runs: either looks at the world, and tells the `follower`, if there is one, of its end. */
+  startOrFollow(input: MigrateVolumeInput, follower?: string): Promise<void>;
   /** How the volume's last migration ended. undefined: it runs. One that was terminated or never was counts as aborted by nobody. */
   endOf(volume: string): Promise<MigrationEnded | undefined>;
 }
@@ -44,12 +44,13 @@ export const findEndedMigrations =
 export function createMigrationWorkflows(client: Client, taskQueue: string): MigrationWorkflows {
   return {
     async startOrFollow(input, follower) {
+      const signalArgs: string[] = follower === undefined ? [] : [follower];
       await client.workflow.signalWithStart(WorkflowType.migrateVolume, {
         workflowId: workflowId.migrateVolume(input.volume),
         taskQueue,
         args: [input],
-        signal: SignalName.follow,
-        signalArgs: [follower],
+        signal: follower === undefined ? SignalName.lookAgain : SignalName.follow,
+        signalArgs,
         workflowIdConflictPolicy: 'USE_EXISTING',
         staticSummary: `${input.volume}: ${input.sourceNode} → ?`,
         staticDetails: `Moves volume ${input.volume} away from node ${input.sourceNode} (${input.trigger}). Signals: \`retry\`, \`abort\`.`,

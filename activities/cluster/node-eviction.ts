@@ -6,7 +6,7 @@ import { regarding } from '../../system/kube/events.ts';
 import { localStorageNodes, localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { keyOf, nodes } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
-import { hasEnded } from './migration-record.ts';
+import { isUnderWay, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
 import { evictionDisabled, percentOf } from './volume-facts.ts';
 
@@ -21,15 +21,20 @@ export const observeNodeEviction =
   async ({ node: name }) => {
     const node = await kube.find(nodes, { name });
     const away = migrationsAwayFrom(stores, name);
+    const cordoned = node?.spec?.unschedulable === true;
+    const disabled = evictionDisabled(node?.metadata.labels);
+    // What somebody else asked for is this eviction's business only as long as it wants the same.
+    const concerns = (migrate: LocalVolumeMigrate) =>
+      isUnderWay(migrate) && ((cordoned && !disabled) || triggerOf(migrate) === 'node-drain');
     return {
       exists: node !== undefined,
-      cordoned: node?.spec?.unschedulable === true,
-      disabled: evictionDisabled(node?.metadata.labels),
+      cordoned,
+      disabled,
       volumes: volumesOn(stores, name).map((volume) => ({
         volume,
         held: away.some((migrate) => migrate.spec.volumeName === volume && isHeld(migrate)),
       })),
-      running: away.filter((migrate) => !hasEnded(migrate)).map(describeRunning),
+      running: away.filter(concerns).map(describeRunning),
     };
   };
 

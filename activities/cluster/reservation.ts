@@ -19,7 +19,8 @@ import { keyOf } from '../../system/kube/resources.ts';
 import { candidateOf, demandOf, storageNodesOf } from './candidates.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
-import { hasEnded, readMigration } from './migration-record.ts';
+import { hasEnded } from './migration-objects.ts';
+import { readMigration } from './migration-record.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'logger'>;
 type StorageNodes = ReadonlyMap<string, LocalStorageNode>;

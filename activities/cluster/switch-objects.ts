@@ -25,7 +25,8 @@ import { keyOf, persistentVolumeClaims } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { moveLocalVolume } from './local-volume.ts';
-import { hasEnded, nameSuffix, readMigration } from './migration-record.ts';
+import { hasEnded, nameSuffix } from './migration-objects.ts';
+import { readMigration } from './migration-record.ts';
 import { releaseReservation } from './reservation.ts';
 import { claimOf, persistentVolumeOf, replicasOf } from './volume-objects.ts';
 

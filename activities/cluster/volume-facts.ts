@@ -1,11 +1,14 @@
 /** What the objects say of a volume that is to move: where it is, whether the move is still wanted, and what holds the volume on its source. */
 import type { ClusterActivities, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
-import { Annotation, agentLease, Label } from '../../core/contracts/names.ts';
+import type { MigrationRef } from '../../core/contracts/migration.ts';
+import { Annotation, agentLease, Label, type Trigger } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
-import { localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import type { KubeClient } from '../../system/kube/client.ts';
+import { localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { isLeaseHeld } from '../../system/kube/lease.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
+import { isUnderWay, migrationsOf, triggerOf } from './migration-objects.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 import { claimOf, mirrorEnd, persistentVolumeOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
@@ -13,20 +16,25 @@ type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
 type Deps = Facts & Pick<ClusterDependencies, 'kube'>;
 
 /**
- * A run's first look (no migration yet) reads LocalVolume and replica live: a store that lags would show a volume that has just left, and a migration
- * opened for it would find nothing there.
+ * A run's first look (no migration yet) reads LocalVolume, replica and migration live: a store that lags would show a volume that has just left, and a
+ * migration opened for it would find nothing there.
  */
 export const observeVolume =
   (deps: Deps): ClusterActivities['observeVolume'] =>
-  async ({ volume, sourceNode, ref }) => {
+  async ({ volume, sourceNode, trigger, ref, request }) => {
     const { stores } = deps;
     const known = replicasOf(stores, volume).find(({ spec }) => spec.nodeName === sourceNode);
-    const [replica, localVolume] = ref
-      ? [known, stores.localVolumes.get(keyOf({ name: volume }))]
-      : await Promise.all([known && deps.kube.find(localVolumeReplicas, known.metadata), deps.kube.find(localVolumes, { name: volume })]);
-    const migrate = ref && stores.localVolumeMigrates.get(keyOf(ref));
+    const [replica, localVolume, migrate] = await Promise.all(
+      ref
+        ? [known, stores.localVolumes.get(keyOf({ name: volume })), migrationSeen(deps, ref)]
+        : [
+            known && deps.kube.find(localVolumeReplicas, known.metadata),
+            deps.kube.find(localVolumes, { name: volume }),
+            migrationToBegin(deps.kube, volume, request?.uid),
+          ],
+    );
     const source = mirrorEnd(stores, sourceNode);
-    const unwanted = whyUnwanted(stores, sourceNode);
+    const unwanted = whyUnwanted(stores, sourceNode, migrate ?? trigger);
     const percent = percentOf(migrate);
     return {
       ...(localVolume && { localVolume: describeVolume(stores, localVolume) }),
@@ -53,8 +61,40 @@ function describeVolume(stores: ClusterStores, localVolume: LocalVolume): NonNul
   };
 }
 
+/** A store that does not know of it yet is no proof that it is gone. */
+async function migrationSeen({ kube, stores }: Deps, ref: MigrationRef): Promise<LocalVolumeMigrate | undefined> {
+  const seen = stores.localVolumeMigrates.get(keyOf(ref)) ?? (await kube.find(localVolumeMigrates, ref));
+  return seen?.metadata.uid === ref.uid ? seen : undefined;
+}
+
+/** The one that runs already, else the one that is asked for. */
+async function migrationToBegin(kube: KubeClient, volume: string, uid: string | undefined): Promise<LocalVolumeMigrate | undefined> {
+  const known = await migrationsOf(kube, volume);
+  return known.find(isUnderWay) ?? known.find(({ metadata }) => metadata.uid === uid);
+}
+
+/**
+ * What was begun because a node was cordoned is wanted while it is, and its label does not say otherwise. What somebody asked for is wanted for as long
+ * as they ask: they named the volume, where cordon and label speak of all that is on the node.
+ * @param migrate undefined before there is one: then what started the run.
+ */
+function whyUnwanted(stores: ClusterStores, node: string, migrate: LocalVolumeMigrate | Trigger): string | undefined {
+  if (migrate === 'node-drain') return whyNotToBeEmptied(stores, node);
+  if (migrate === 'migrate-request') return 'its LocalVolumeMigrate is gone';
+  return whyWithdrawn(stores, migrate) ?? (triggerOf(migrate) === 'node-drain' ? whyNotToBeEmptied(stores, node) : undefined);
+}
+
+/** `spec.abort` is not asked: it is a person's word, which the signal `abort` brings. */
+export function whyWithdrawn({ localVolumeMigrates: all }: ClusterStores, { metadata }: LocalVolumeMigrate): string | undefined {
+  if (metadata.deletionTimestamp !== undefined) return `LocalVolumeMigrate ${metadata.name} is deleted`;
+  const leader = metadata.annotations?.[Annotation.movesWith];
+  const phase = leader === undefined ? undefined : all.get(keyOf({ name: leader }))?.status?.phase;
+  const isTakenBack = phase === 'Aborting' || phase === 'Aborted';
+  return isTakenBack ? `LocalVolumeMigrate ${leader}, with which it moves, is aborted` : undefined;
+}
+
 /** A node that is gone says nothing: what was begun on it goes on. */
-function whyUnwanted({ nodes }: ClusterStores, name: string): string | undefined {
+function whyNotToBeEmptied({ nodes }: ClusterStores, name: string): string | undefined {
   const node = nodes.get(keyOf({ name }));
   if (!node) return undefined;
   if (!node.spec?.unschedulable) return `node ${name} is not cordoned`;

@@ -65,6 +65,15 @@ const count = z
   .regex(/^[1-9]\d{0,3}$/, 'not a number from 1 to 9999')
   .transform(Number);
 
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** An opening of a migration that outlived its run finds by an ended one that the volume has moved, so these stay for as long as a step may take. */
+const retentionSeconds = z
+  .string()
+  .regex(/^\d{1,4}[smhd]$/, 'not a number of at most four digits and s, m, h or d')
+  .transform((text) => Number.parseInt(text, 10) * SECONDS[text.slice(-1)]!)
+  .refine((seconds) => seconds >= 60, 'less than a minute');
+
 const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
 
 /** Bytes, plain or with one of Kubernetes' binary suffixes. */
@@ -104,6 +113,9 @@ const controllerVariables = z.object({
   REHOME_AGENTS: z.literal('own').default('own').describe("own: Rehome's agents look after the nodes' objects"),
   REHOME_SYNCS_PER_NODE: count.default(2).describe('the number of syncs that a node takes part in at once, for example 2'),
   REHOME_SYNCS_PER_CLUSTER: count.default(10).describe('the number of syncs that run at once in the cluster, for example 10'),
+  REHOME_RETENTION: retentionSeconds
+    .default(3600)
+    .describe('how long a LocalVolumeMigrate stays once it has ended, at least a minute, for example 1h'),
   REHOME_HASH_CHECK: z
     .enum(['true', 'false'])
     .default('false')
@@ -153,6 +165,7 @@ export function parseControllerConfiguration(environment: Environment) {
     taskQueue: variables.TEMPORAL_TASK_QUEUE,
     agents: variables.REHOME_AGENTS,
     syncLimits: { perNode: variables.REHOME_SYNCS_PER_NODE, perCluster: variables.REHOME_SYNCS_PER_CLUSTER },
+    retentionSeconds: variables.REHOME_RETENTION,
     /** Hash source and target whole at cut-over. */
     hashCheck: variables.REHOME_HASH_CHECK,
   };

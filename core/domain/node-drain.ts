@@ -10,7 +10,7 @@ export interface NodeDrainFacts {
   readonly before: boolean | undefined;
   /** A volume lies there, or is on its way from there, that no person keeps there. */
   readonly somethingToMove: boolean;
-  /** A migration away from it has begun and not ended. */
+  /** A migration away from it has begun, because it was cordoned, and not ended. */
   readonly underWay: boolean;
 }
 

@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
+import { migrationName } from '../../activities/cluster/migration-objects.ts';
 import type { MigrateVolumeInput, MirrorEnd } from '../../core/contracts/migration.ts';
-import { Annotation, Label } from '../../core/contracts/names.ts';
+import { Annotation, Label, MIGRATION_FINALIZER } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { localVolumeMigrates, localVolumeReplicas } from '../../system/kube/hwameistor-resources.ts';
 import { nodes, persistentVolumeClaims, pods, volumeAttachments } from '../../system/kube/resources.ts';
@@ -41,6 +42,7 @@ describe('opening a migration', () => {
       hashCheck: true,
     });
     const { metadata, spec, status } = await read(record.ref.name);
+    expect(metadata.finalizers).toEqual([MIGRATION_FINALIZER]);
     expect(metadata.labels).toEqual({ [Label.volume]: 'opened', [Label.trigger]: 'node-drain' });
     expect(spec).toEqual({ volumeName: 'opened', sourceNode: 'n1', targetNodesSuggested: [], migrateAllVols: false, abort: false });
     expect(status).toMatchObject({
@@ -96,8 +98,18 @@ describe('opening a migration', () => {
     expect(await world.client.list(localVolumeMigrates, { labelSelector: `${Label.volume}=moved` })).toHaveLength(1);
   });
 
+  test('takes another name where somebody has given its own to a move of another volume', async () => {
+    const name = migrationName('squatted', []);
+    const spec = { volumeName: 'other', sourceNode: 'n1', targetNodesSuggested: [], migrateAllVols: false, abort: false };
+    await world.client.create(localVolumeMigrates, { metadata: { name }, spec });
+    const { ref } = await world.activities.openMigration(move('squatted'));
+    expect(ref.name).not.toBe(name);
+    expect((await world.activities.openMigration(move('squatted'))).ref).toEqual(ref);
+  });
+
   test('one that somebody has deleted allows no report', async () => {
     const { ref } = await world.activities.openMigration(move('deleted'));
+    await world.client.mergePatch(localVolumeMigrates, { name: ref.name }, { metadata: { finalizers: [] } });
     await world.client.delete(localVolumeMigrates, { name: ref.name });
     await expect(world.activities.reportPhase({ ref, phase: 'Syncing', message: 'test' })).rejects.toMatchObject({ type: 'NotPermitted' });
   });

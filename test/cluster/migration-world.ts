@@ -11,6 +11,7 @@ import { agentLease, CSI_DRIVER, TOPOLOGY_KEY } from '../../core/contracts/names
 import type { LocalStorageNode, LocalVolumeReplica, Pool } from '../../core/contracts/objects/index.ts';
 import { KubeClient } from '../../system/kube/client.ts';
 import { loadKubeConfig } from '../../system/kube/connection.ts';
+import { isNotFound } from '../../system/kube/errors.ts';
 import { EventRecorder } from '../../system/kube/events.ts';
 import { localStorageNodes, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { LeaseHeartbeat } from '../../system/kube/lease.ts';
@@ -153,6 +154,11 @@ export class MigrationWorld {
     const lease = { namespace: NAMESPACE, name: agentLease(node) };
     await this.#heartbeats.get(lease.name)?.stop();
     await this.seen('leases', await this.client.get(leases, lease));
+  }
+
+  /** It is back. */
+  async reviveAgent(node: string): Promise<void> {
+    await this.#keepAlive({ namespace: NAMESPACE, name: agentLease(node) });
   }
 
   /** What the agent would write. */
@@ -299,7 +305,10 @@ export class MigrationWorld {
   /** Everything of one kind goes, and the store knows. */
   async clear<T extends KubeObject>(kind: keyof ClusterWatchers['stores'], resource: Resource<T>): Promise<void> {
     for (const { metadata } of await this.client.list(resource)) {
-      await this.client.delete(resource, metadata, { gracePeriodSeconds: 0 });
+      if (metadata.finalizers) await this.client.jsonPatch(resource, metadata, [{ op: 'remove', path: '/metadata/finalizers' }]);
+      await this.client.delete(resource, metadata, { gracePeriodSeconds: 0 }).catch((error: unknown) => {
+        if (!isNotFound(error)) throw error;
+      });
       await this.gone(kind, metadata);
     }
   }

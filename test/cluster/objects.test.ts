@@ -277,7 +277,6 @@ test('the controller reads no secrets, and neither deletes pods nor changes node
     ['delete', 'pods'],
     ['patch', 'nodes'],
     ['delete', 'localvolumes.hwameistor.io'],
-    ['delete', 'localvolumemigrates.hwameistor.io'],
     ['create', 'clusterrolebindings.rbac.authorization.k8s.io'],
   ] as const) {
     expect(await mayI(verb, resource), `${verb} ${resource}`).toBe(false);

@@ -5,6 +5,7 @@ import type { MigrationWorkflows } from '../../activities/cluster/migration-work
 import type { SyncTurns } from '../../activities/cluster/turns.ts';
 import type { ClusterActivities, MigrationRecord, PhaseReport, ReserveRequest } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
+import type { Trigger } from '../../core/contracts/names.ts';
 import { isTerminal, type Phase } from '../../core/contracts/phases.ts';
 import type { PermanentError, Refusal } from '../../core/contracts/reasons.ts';
 import type { Migrate, Node, World } from './world.ts';
@@ -31,11 +32,12 @@ export const CLUSTER_ACTIVITIES = [
 
 export function createFakeClusterActivities(world: World, workflows: MigrationWorkflows, turns: SyncTurns): ClusterActivities {
   const activities: ClusterActivities = {
-    async observeVolume({ volume, sourceNode, ref }) {
+    async observeVolume({ volume, sourceNode, trigger, ref }) {
       const objects = world.volumes.get(volume);
       const node = world.node(sourceNode);
       const migrate = ref && world.openMigrate(volume);
       const percent = migrate?.percent;
+      const unwanted = whyUnwanted(world, volume, node, trigger);
       return {
         ...(objects && {
           localVolume: {
@@ -47,7 +49,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         }),
         ...(objects?.replicas.has(sourceNode) && { sourceReplica: { name: `${volume}-${sourceNode}` } }),
         source: { node: sourceNode, storageAddress: node.storageAddress },
-        ...(unwanted(node) && { unwanted: unwanted(node)! }),
+        ...(unwanted !== undefined && { unwanted }),
         heldBy: [...(objects?.heldBy ?? [])],
         ...(objects?.online && { online: objects.online }),
         agentAlive: Object.fromEntries([...world.nodes.values()].map(({ name, agentAlive }) => [name, agentAlive])),
@@ -60,14 +62,15 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       return open && recordOf(world, open);
     },
 
-    async openMigration({ volume, sourceNode }) {
+    async openMigration({ volume, sourceNode, request }) {
       const open = world.openMigrate(volume);
       if (open) return recordOf(world, open);
       const ended = world.migrates.filter((migrate) => migrate.ref.volume === volume && migrate.sourceNode === sourceNode);
       const hasMoved = ended.some(({ phase }) => phase === 'Completed') && !world.volumes.get(volume)?.replicas.has(sourceNode);
       if (hasMoved) throw permanent('SourceReplicaMissing', `${volume} has moved away from ${sourceNode}`);
       const number = world.migrates.length + 1;
-      const ref = { name: `${volume}-${number}`, uid: `uid-${number}`, volume };
+      if (request && world.requests.get(volume)?.withdrawn !== false) throw permanent('RequestWithdrawn', `${request.name} is deleted`);
+      const ref = { ...(request ?? { name: `${volume}-${number}`, uid: `uid-${number}` }), volume };
       const migrate: Migrate = {
         ref,
         sourceNode,
@@ -88,9 +91,10 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       const scheduledAt = Context.current().info.currentAttemptScheduledTimestampMs;
       assertAllowed(migrate, report, scheduledAt);
       migrate.reportedAt = scheduledAt;
-      const { ref, event, refusals, ...status } = report;
+      const { ref, event, refusals, unfit, ...status } = report;
       Object.assign(migrate, status);
       if (refusals) migrate.message = `${report.message}: ${inWords(refusals)}`;
+      if (unfit) migrate.message = `${report.message} (unfit: ${inWords(unfit)})`;
       if (report.phase === 'Reserving') delete migrate.target;
       if (report.phase !== 'NeedsAttention') delete migrate.parkedIn;
       if (migrate.phases.at(-1) !== report.phase) migrate.phases.push(report.phase);
@@ -102,11 +106,17 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       for (const node of world.nodes.values()) {
         if (node.reservations.get(request.ref.volume) === request.ref.uid) return reserved(node);
       }
-      const refusals = Object.fromEntries([...world.nodes.values()].map((node) => [node.name, refusal(node, request)]));
-      const chosen = [...world.nodes.values()].find(({ name }) => refusals[name] === undefined);
-      if (!chosen) return { kind: 'refused', refusals: refusals as Record<string, Refusal> };
+      const suggested = world.requests.get(request.ref.volume)?.suggested ?? [];
+      const candidates = suggested.length > 0 ? suggested.map((name) => world.node(name)) : [...world.nodes.values()];
+      const chosen = candidates.find((node) => refusal(node, request) === undefined);
+      const refused = candidates.flatMap((node) => {
+        const reason = refusal(node, request);
+        return reason ? [[node.name, reason] as const] : [];
+      });
+      const refusals: Record<string, Refusal> = Object.fromEntries(refused);
+      if (!chosen) return { kind: 'refused', refusals };
       chosen.reservations.set(request.ref.volume, request.ref.uid);
-      return reserved(chosen);
+      return { ...reserved(chosen), ...(suggested.length > 0 && refused.length > 0 && { unfit: refusals }) };
     },
 
     async releaseReservation({ ref }) {
@@ -197,7 +207,15 @@ function observed(world: World, activities: ClusterActivities): ClusterActivitie
   return Object.fromEntries(entries) as ClusterActivities;
 }
 
-function unwanted({ cordoned, disabled, name }: Node): string | undefined {
+function whyUnwanted(world: World, volume: string, node: Node, trigger: Trigger): string | undefined {
+  const open = world.openMigrate(volume);
+  const request = world.requests.get(volume);
+  const isAskedFor = open ? open.ref.uid === request?.uid : trigger === 'migrate-request';
+  if (!isAskedFor) return whyNotToBeEmptied(node);
+  return request?.withdrawn === false ? undefined : `LocalVolumeMigrate ${request?.name} is deleted`;
+}
+
+function whyNotToBeEmptied({ cordoned, disabled, name }: Node): string | undefined {
   if (!cordoned) return `node ${name} is not cordoned`;
   return disabled ? `node ${name} has label hwameistor.io/eviction=disable` : undefined;
 }

@@ -105,6 +105,14 @@ export class Harness {
     return new MigrationHandle(handle, this.#bed.environment);
   }
 
+  /** Starts the migration of a volume that somebody has made a LocalVolumeMigrate for, as the trigger does. */
+  async request(suggested: readonly string[] = [], volume = this.data, sourceNode = this.n1): Promise<MigrationHandle> {
+    const request = { name: `${volume}-asked`, uid: `uid-of-${volume}-asked` };
+    this.world.requests.set(volume, { ...request, withdrawn: false, suggested });
+    await createMigrationWorkflows(this.#client, this.taskQueue).startOrFollow({ volume, sourceNode, trigger: 'migrate-request', request });
+    return this.migration(volume);
+  }
+
   migration(volume = this.data): MigrationHandle {
     return new MigrationHandle(this.#client.workflow.getHandle(workflowId.migrateVolume(volume)), this.#bed.environment);
   }

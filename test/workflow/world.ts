@@ -90,10 +90,22 @@ export interface Migrate {
   readonly phases: Phase[];
 }
 
+/** A LocalVolumeMigrate that somebody made. */
+export interface MigrateRequest {
+  readonly name: string;
+  readonly uid: string;
+  /** It was deleted. */
+  withdrawn: boolean;
+  /** The only nodes that the volume may go to, the best first; empty: any. */
+  suggested: readonly string[];
+}
+
 export class World {
   readonly nodes = new Map<string, Node>();
   readonly volumes = new Map<string, VolumeObjects>();
   readonly migrates: Migrate[] = [];
+  /** By volume. */
+  readonly requests = new Map<string, MigrateRequest>();
   readonly events: string[] = [];
   /** Activities in the order they took effect: `<activity>` or `<activity> <node>`. */
   readonly journal: string[] = [];

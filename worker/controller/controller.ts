@@ -15,11 +15,13 @@ import { createSyncTurns } from '../../activities/cluster/turns.ts';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { ControllerConfiguration } from '../../core/contracts/configuration.ts';
 import { CONTROLLER_LEASE } from '../../core/contracts/names.ts';
+import { EndedMigrationsReconciler } from '../../reconcilers/ended-migrations.ts';
 import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
 import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
 import { VolumeStatusReconciler } from '../../reconcilers/volume-status.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { LeaderElection } from '../../system/kube/leader-election.ts';
+import { MigrateRequestTrigger } from '../../triggers/migrate-request.ts';
 import { NodeDrainTrigger } from '../../triggers/node-drain.ts';
 import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
@@ -149,7 +151,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers }: Pa
 
 function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonly LeaderTask[] {
   const { configuration, logger, kube, client, prepareTemporal, watchers } = parts;
-  const { namespace, taskQueue } = configuration;
+  const { namespace, taskQueue, retentionSeconds } = configuration;
   const { stores } = watchers;
   const signals = createWorkflowSignals(client, taskQueue);
   const workflows = createMigrationWorkflows(client, taskQueue);
@@ -159,6 +161,8 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
   return [
     new NodeDrainTrigger({ stores, changes: watchers, signals, prepareTemporal, releaseHolds, logger }),
     new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, findMigration, logger }),
+    new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, prepareTemporal, now, logger }),
+    new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, now, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),

@@ -1,6 +1,7 @@
 /** Where a run begins: what is recorded, what the objects say, what stands on the nodes. */
 import type { MigrationRecord } from '../../core/contracts/cluster-activities.ts';
 import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
+import type { PermanentError } from '../../core/contracts/reasons.ts';
 import { chooseEntry, isCutOver } from '../../core/domain/entry.ts';
 import { choosePairing, isClosed } from '../../core/domain/pairing.ts';
 import { checkLogicalVolume, checkObjects } from '../../core/domain/source-check.ts';
@@ -32,12 +33,15 @@ export const observe: RunStage = async (run) => {
   return reopened === 'Open' ? 'Pending' : reopened;
 };
 
-/** @returns undefined where the volume has moved since it was looked at. */
+/** What another has done since the volume was looked at: moved it, or taken the request back. */
+const OVERTAKEN: readonly string[] = ['SourceReplicaMissing', 'RequestWithdrawn'] satisfies readonly PermanentError[];
+
+/** @returns undefined where there is nothing to do any more. */
 async function openRecord(run: MigrationRun): Promise<MigrationRecord | undefined> {
   try {
     return await inCluster(run, 'open the record', (cluster) => cluster.openMigration(run.input));
   } catch (error) {
-    if (failureOf(error)?.reason !== 'SourceReplicaMissing') throw error;
+    if (!OVERTAKEN.includes(failureOf(error)?.reason ?? '')) throw error;
     return undefined;
   }
 }

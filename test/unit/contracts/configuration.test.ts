@@ -43,6 +43,18 @@ describe('a variable that cannot be right is named, with its value and what to s
       () => parseControllerConfiguration({ ...controller, REHOME_SYNCS_PER_NODE: '0' }),
     ],
     [
+      'a retention without a unit',
+      'REHOME_RETENTION is "60"',
+      '1h',
+      () => parseControllerConfiguration({ ...controller, REHOME_RETENTION: '60' }),
+    ],
+    [
+      'a retention that is shorter than a step may take',
+      'REHOME_RETENTION is "59s"',
+      '1h',
+      () => parseControllerConfiguration({ ...controller, REHOME_RETENTION: '59s' }),
+    ],
+    [
       'a log level that pino has not',
       'LOG_LEVEL is "loud"',
       'debug',
@@ -129,6 +141,7 @@ describe('what is not set has its default', () => {
       taskQueue: 'rehome-controller',
       agents: 'own',
       syncLimits: { perNode: 2, perCluster: 10 },
+      retentionSeconds: 3600,
       hashCheck: false,
     });
   });
@@ -160,4 +173,6 @@ test('what is set is taken, numbers as numbers and lists as lists', () => {
     { moment: 'after', step: 'switchObjects.delete' },
   ]);
   expect(parseControllerConfiguration({ ...controller, REHOME_HASH_CHECK: 'true' }).hashCheck).toBe(true);
+  const retentionOf = (text: string) => parseControllerConfiguration({ ...controller, REHOME_RETENTION: text }).retentionSeconds;
+  expect(['90s', '30m', '2h', '7d'].map(retentionOf)).toEqual([90, 1800, 7200, 604_800]);
 });

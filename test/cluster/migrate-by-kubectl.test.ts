@@ -1,0 +1,130 @@
+/** From `kubectl create` to the end: the controller as it is deployed, over agents whose nodes are in memory. */
+import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { stringify } from 'yaml';
+import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { reservationsOf } from '../../system/kube/reservations.ts';
+import { FakeAgents } from './fake-agents.ts';
+import { MiB, MigrationWorld } from './migration-world.ts';
+import { Programs } from './programs.ts';
+
+const VOLUMES = ['plain', 'aborted', 'deleted', 'waiting', 'data', 'log'];
+
+let world: MigrationWorld;
+let programs: Programs;
+let agents: FakeAgents;
+/** A sync lasts until its volume is let through. */
+const syncs = new Map<string, { begun: PromiseWithResolvers<void>; mayEnd: PromiseWithResolvers<void> }>();
+
+function syncOf(volume: string) {
+  const sync = syncs.get(volume) ?? { begun: Promise.withResolvers<void>(), mayEnd: Promise.withResolvers<void>() };
+  syncs.set(volume, sync);
+  return sync;
+}
+
+beforeAll(async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  world = await MigrationWorld.start();
+  programs = await Programs.build(world);
+  const source = await world.addNode('n1', '10.77.0.1');
+  await world.addNode('n2', '10.77.0.2');
+  await world.addNode('n3', '10.77.0.3');
+  for (const volume of VOLUMES) await world.addVolume(volume, source);
+  const synced = (volume: string) => {
+    syncOf(volume).begun.resolve();
+    return syncOf(volume).mayEnd.promise;
+  };
+  const { temporalAddress: address } = world.cluster.controlPlane;
+  agents = await FakeAgents.start({ address, nodes: ['n1', 'n2', 'n3'], sizeBytes: 64 * MiB, synced }, VOLUMES);
+  const controller = await programs.controller({ REHOME_SYNCS_PER_NODE: '9' });
+  await controller.logged('triggers and reconcilers start');
+}, 180_000);
+afterAll(async () => {
+  for (const { mayEnd } of syncs.values()) mayEnd.resolve();
+  await programs?.stopAll();
+  await agents?.stop();
+  await programs?.remove();
+  await world?.stop();
+});
+
+async function create(name: string, spec: object): Promise<void> {
+  const file = join(tmpdir(), `rehome-${process.pid}-${name}.yaml`);
+  const object = { apiVersion: 'hwameistor.io/v1alpha1', kind: 'LocalVolumeMigrate', metadata: { name }, spec };
+  await writeFile(file, stringify(object));
+  await programs.kubectl('create', '-f', file);
+}
+
+const soon = { timeout: 60_000, interval: 100 };
+const find = (name: string): Promise<LocalVolumeMigrate | undefined> => world.client.find(localVolumeMigrates, { name });
+const isInState = (name: string, status: object) => vi.waitFor(async () => expect((await find(name))?.status).toMatchObject(status), soon);
+async function nodesOf(volume: string): Promise<readonly string[]> {
+  const replicas = (await world.client.list(localVolumeReplicas)).filter(({ spec }) => spec.volumeName === volume);
+  return replicas.map(({ spec }) => spec.nodeName);
+}
+/** Nothing of it is left but the object. */
+async function expectUntouched(volume: string): Promise<void> {
+  expect(await nodesOf(volume)).toEqual(['n1']);
+  const { spec } = await world.client.get(localVolumes, { name: volume });
+  expect(spec.config?.replicas.map(({ hostname }) => hostname) ?? ['n1']).toEqual(['n1']);
+  for (const node of await world.client.list(localStorageNodes)) expect([...reservationsOf(node).keys()]).not.toContain(volume);
+}
+
+describe('kubectl', { timeout: 180_000 }, () => {
+  test('create moves a volume to the suggested node, from a node that nobody drains; the object stays', async () => {
+    syncOf('plain').mayEnd.resolve();
+    await create('move-plain', { volumeName: 'plain', sourceNode: 'n1', targetNodesSuggested: ['nowhere', 'n3'] });
+    await isInState('move-plain', { state: 'Completed', targetNode: 'n3', message: 'moved from n1 to n3 (unfit: nowhere NoSuchNode)' });
+    expect(await nodesOf('plain')).toEqual(['n3']);
+    await vi.waitFor(async () => expect((await find('move-plain'))?.metadata.finalizers).toBeUndefined(), soon);
+    expect(await programs.kubectl('get', 'lvmigrate', 'move-plain', '--no-headers')).toMatch(/^move-plain +plain +n1 +n3 +Completed /);
+  });
+
+  test('patch with spec.abort takes a move back, and the object stays', async () => {
+    await create('move-aborted', { volumeName: 'aborted', sourceNode: 'n1' });
+    await syncOf('aborted').begun.promise;
+    await programs.kubectl('patch', 'lvmigrate', 'move-aborted', '--type=merge', '-p', '{"spec":{"abort":true}}');
+    await isInState('move-aborted', { state: 'Aborted', message: 'a person aborted it' });
+    await expectUntouched('aborted');
+  });
+
+  test('delete takes a move back first, and returns when the object is gone', async () => {
+    await create('move-deleted', { volumeName: 'deleted', sourceNode: 'n1' });
+    await syncOf('deleted').begun.promise;
+    await programs.kubectl('delete', 'lvmigrate', 'move-deleted', '--timeout=60s');
+    expect(await find('move-deleted')).toBeUndefined();
+    await expectUntouched('deleted');
+    expect((await world.client.list(localVolumeMigrates)).filter(({ spec }) => spec.volumeName === 'deleted')).toEqual([]);
+  });
+
+  test('create waits for nodes that cannot take the volume, and says why; others may be suggested then', async () => {
+    syncOf('waiting').mayEnd.resolve();
+    await world.cordon('n2');
+    await create('move-waiting', { volumeName: 'waiting', sourceNode: 'n1', targetNodesSuggested: ['n2'] });
+    await isInState('move-waiting', {
+      state: 'Submitted',
+      phase: 'Reserving',
+      message: 'no node can take the volume: n2 NodeUnschedulable',
+    });
+    await programs.kubectl('patch', 'lvmigrate', 'move-waiting', '--type=merge', '-p', '{"spec":{"targetNodesSuggested":["n3"]}}');
+    await isInState('move-waiting', { state: 'Completed', targetNode: 'n3' });
+    await world.cordon('n2', false);
+  });
+
+  test('create moves all volumes of a pod to one node', async () => {
+    for (const volume of ['data', 'log']) syncOf(volume).mayEnd.resolve();
+    const volumes = ['data', 'log'].map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
+    await world.addPod('db-0', 'data', undefined, { volumes });
+    await create('move-pod', { volumeName: 'data', sourceNode: 'n1' });
+    await vi.waitFor(async () => {
+      const both = (await world.client.list(localVolumeMigrates)).filter(({ spec }) => ['data', 'log'].includes(spec.volumeName));
+      expect(both.map(({ status }) => status?.state)).toEqual(['Completed', 'Completed']);
+    }, soon);
+    const [data, log] = [await nodesOf('data'), await nodesOf('log')];
+    expect(data).toEqual(log);
+    expect(data).not.toContain('n1');
+  });
+});
