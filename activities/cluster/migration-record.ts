@@ -92,7 +92,7 @@ async function createAfter(kube: KubeClient, input: MigrateVolumeInput, uids: re
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
     const taken = await kube.get(localVolumeMigrates, { name });
-    if (taken.spec.volumeName !== volume) return createAfter(kube, input, [...uids, taken.metadata.uid]);
+    if (taken.spec.volumeName !== volume || isRequest(taken)) return createAfter(kube, input, [...uids, taken.metadata.uid]);
     if (isUnderWay(taken)) return taken;
     throw new Error(`LocalVolumeMigrate ${name} was opened and has ended meanwhile: look again`, { cause: error });
   }

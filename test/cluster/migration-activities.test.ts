@@ -98,13 +98,16 @@ describe('opening a migration', () => {
     expect(await world.client.list(localVolumeMigrates, { labelSelector: `${Label.volume}=moved` })).toHaveLength(1);
   });
 
-  test('takes another name where somebody has given its own to a move of another volume', async () => {
-    const name = migrationName('squatted', []);
-    const spec = { volumeName: 'other', sourceNode: 'n1', targetNodesSuggested: [], migrateAllVols: false, abort: false };
+  test.each([
+    ['a move of another volume', 'squatted', 'other'],
+    ['a move of this volume that has not been begun', 'asked-for', 'asked-for'],
+  ])('takes another name where somebody has given its own to %s', async (_, volume, volumeName) => {
+    const name = migrationName(volume, []);
+    const spec = { volumeName, sourceNode: 'n1', targetNodesSuggested: [], migrateAllVols: false, abort: false };
     await world.client.create(localVolumeMigrates, { metadata: { name }, spec });
-    const { ref } = await world.activities.openMigration(move('squatted'));
+    const { ref } = await world.activities.openMigration(move(volume));
     expect(ref.name).not.toBe(name);
-    expect((await world.activities.openMigration(move('squatted'))).ref).toEqual(ref);
+    expect((await world.activities.openMigration(move(volume))).ref).toEqual(ref);
   });
 
   test('one that somebody has deleted allows no report', async () => {
