@@ -108,15 +108,12 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       }
       const suggested = world.requests.get(request.ref.volume)?.suggested ?? [];
       const candidates = suggested.length > 0 ? suggested.map((name) => world.node(name)) : [...world.nodes.values()];
-      const chosen = candidates.find((node) => refusal(node, request) === undefined);
-      const refused = candidates.flatMap((node) => {
-        const reason = refusal(node, request);
-        return reason ? [[node.name, reason] as const] : [];
-      });
-      const refusals: Record<string, Refusal> = Object.fromEntries(refused);
+      const judged = candidates.map((node) => [node.name, refusal(node, request)] as const);
+      const refusals = Object.fromEntries(judged.filter((each): each is [string, Refusal] => each[1] !== undefined));
+      const chosen = candidates.find(({ name }) => refusals[name] === undefined);
       if (!chosen) return { kind: 'refused', refusals };
       chosen.reservations.set(request.ref.volume, request.ref.uid);
-      return { ...reserved(chosen), ...(suggested.length > 0 && refused.length > 0 && { unfit: refusals }) };
+      return { ...reserved(chosen), ...(suggested.length > 0 && Object.keys(refusals).length > 0 && { unfit: refusals }) };
     },
 
     async releaseReservation({ ref }) {

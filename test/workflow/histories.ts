@@ -56,6 +56,8 @@ export const SCENARIOS = {
     /** Beside the volume's users. */
     'online',
     'hashed',
+    /** By a LocalVolumeMigrate that somebody made. */
+    'requested',
     'nothing-to-move',
   ],
   /** Revived: one of theirs was terminated, and found. */

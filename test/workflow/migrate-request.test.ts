@@ -138,6 +138,23 @@ describe.concurrent('suggested nodes', () => {
     expect(harness.migrateObject().message).toBe(`moved from ${n1} to ${n3} (unfit: ${n2} PoolFull)`);
   });
 
+  test('that are unfit are named also while an agent is waited for', async ({ harness }) => {
+    const { world, n2, n3 } = harness;
+    uncordon(harness);
+    world.addNode(n3);
+    await harness.startAgent(n3);
+    world.node(n2).freeBytes = MiB;
+    const gate = world.faults.gate(`allocateEndpoint ${n3}`);
+    const migration = await harness.request([n2, n3]);
+    await gate.reached;
+    await harness.stopAgent(n3);
+    await migration.lookAgain();
+    await eventually(() => expect(harness.migrateObject().message).toBe(`waits for the agent on ${n3} (unfit: ${n2} PoolFull)`));
+    await harness.startAgent(n3);
+    gate.open();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  });
+
   test('that all refuse are waited for, and others that are suggested meanwhile are taken', async ({ harness }) => {
     const { world, n2, n3, data } = harness;
     uncordon(harness);

@@ -38,6 +38,7 @@ export const SCENES: readonly Scene[] = [
   { scenarios: ['reconnected'], play: reconnected },
   { scenarios: ['online'], play: online },
   { scenarios: ['hashed'], play: hashed },
+  { scenarios: ['requested'], play: requested },
   { scenarios: ['nothing-to-move'], play: nothingToMove },
 ];
 
@@ -252,6 +253,12 @@ async function online(harness: Harness) {
 async function hashed(harness: Harness) {
   harness.world.hashCheck = true;
   return moved(harness, 'hashed');
+}
+
+async function requested(harness: Harness) {
+  harness.world.node(harness.n1).cordoned = false;
+  await (await harness.request()).result();
+  return ofMigration(harness, 'requested');
 }
 
 async function nothingToMove(harness: Harness) {

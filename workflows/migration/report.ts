@@ -49,14 +49,14 @@ export async function report(run: MigrationRun, phase: Phase, message: string, f
 
 /** Says in the same phase why it waits; without an obstacle, what it does. */
 export async function reportObstacle(run: MigrationRun, obstacle: string | undefined): Promise<void> {
-  const { ref, phase, parkedIn, message: said } = run;
+  const { ref, phase, parkedIn, unfit, message: said } = run;
   const message = obstacle ?? run.doing;
   if (message === said || !ref) return;
   run.message = message;
   show(run);
   await inTurn(run, async (cluster) => {
-    if (run.phase === phase)
-      await cluster.reportPhase({ ref, phase, message, ...(phase === 'NeedsAttention' && parkedIn && { parkedIn }) });
+    const parked = phase === 'NeedsAttention' && parkedIn && { parkedIn };
+    if (run.phase === phase) await cluster.reportPhase({ ref, phase, message, ...(unfit && { unfit }), ...parked });
   });
 }
 
