@@ -1,11 +1,11 @@
 /**
  * LocalVolumeMigrates that have ended: they may be deleted by anybody, and go by themselves after a while.
  *
- * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node. An object that keeps a volume where a person wants it stays
- * for as long as that counts. Judged from the stores, on every change of such an object and every few seconds, because time and agents go by as well.
+ * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node, and those have ended that move with it. An object that keeps a
+ * volume where a person wants it stays for as long as that counts. Judged from the stores, on every change of such an object and every few seconds, because time and agents go by as well.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
-import { hasEnded } from '../activities/cluster/migration-objects.ts';
+import { hasEnded, movesWith } from '../activities/cluster/migration-objects.ts';
 import { isHeld } from '../activities/cluster/node-eviction.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
@@ -75,6 +75,7 @@ export class EndedMigrationsReconciler {
       endedAt: Date.parse(status?.endTime ?? metadata.creationTimestamp),
       isProtected: metadata.finalizers?.includes(MIGRATION_FINALIZER) === true,
       hasLeftOvers: this.#hasLeftOvers(migrate),
+      hasCompanions: stores.localVolumeMigrates.list().some((other) => movesWith(other, migrate) && !hasEnded(other)),
       isHold: isHeld(migrate) && stores.nodes.get(keyOf({ name: migrate.spec.sourceNode }))?.spec?.unschedulable === true,
     };
     const retention = judgeRetention(ended, retentionSeconds * 1000, now().getTime());

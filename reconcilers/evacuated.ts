@@ -5,7 +5,7 @@
  * becomes True everything is read again live, because each store may lag behind the others by a moment.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
-import { isUnderWay } from '../activities/cluster/migration-objects.ts';
+import { isOpen } from '../activities/cluster/migration-objects.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { evictionDisabled, isAgentAlive } from '../activities/cluster/volume-facts.ts';
 import {
@@ -104,7 +104,7 @@ export class EvacuatedReconciler {
   #judge({ node, storageNode, replicas, migrates }: Seen): Evacuation {
     const name = storageNode.metadata.name;
     const { pools } = storageNode.status ?? {};
-    const underWay = migrates.filter((migrate) => isUnderWay(migrate) && nodesOf(migrate).includes(name));
+    const underWay = migrates.filter((migrate) => isOpen(migrate) && nodesOf(migrate).includes(name));
     const migrations = underWay.map(({ spec, status }) => ({ volume: spec.volumeName, waitsFor: status?.phase ?? 'Pending' }));
     const reserved = [...reservationsOf(storageNode).keys()].filter((volume) =>
       migrations.every((migration) => migration.volume !== volume),

@@ -2,18 +2,19 @@
  * LocalVolumeMigrates that somebody made: from a request to `migrate-<volume>`, or to the word why not.
  *
  * Level-triggered: a change only says which object to look at, and what became of it is read live. What was missed (this process was down, another
- * led) the first look finds, which every request gets at the start; each minute those are looked at again that wait for something. A migration that
- * was begun and whose run is lost (it was terminated, or Temporal has lost its database) is started again within seconds, as a drain's is.
+ * led) the first look finds, which every request gets at the start; each minute those are looked at again that wait for something. What has been begun
+ * is the business of `volume-usage.ts`.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import {
+  hasEnded,
   inputOf,
+  isOpen,
   isRequest,
-  isUnderWay,
   labelsOf,
   migrationName,
   migrationsOf,
-  triggerOf,
+  movesWith,
 } from '../activities/cluster/migration-objects.ts';
 import type { MigrationWorkflows } from '../activities/cluster/migration-workflows.ts';
 import { type ClusterStores, viewPod } from '../activities/cluster/stores.ts';
@@ -21,7 +22,7 @@ import { whyWithdrawn } from '../activities/cluster/volume-facts.ts';
 import { claimOf, companionsOf, replicasOf } from '../activities/cluster/volume-objects.ts';
 import { Annotation } from '../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeMigrate, LocalVolumeMigrateStatus, LocalVolumeReplica } from '../core/contracts/objects/index.ts';
-import { stateOfPhase } from '../core/contracts/phases.ts';
+import { type Phase, stateOfPhase } from '../core/contracts/phases.ts';
 import { decideMigrateRequest, type MigrateRequestDecision, type MigrateRequestFacts } from '../core/domain/migrate-request.ts';
 import type { KubeClient } from '../system/kube/client.ts';
 import { isAlreadyExists } from '../system/kube/errors.ts';
@@ -33,7 +34,7 @@ export interface MigrateRequestDependencies {
   readonly kube: KubeClient;
   readonly stores: ClusterStores;
   readonly changes: ClusterChanges;
-  readonly workflows: Pick<MigrationWorkflows, 'startOrFollow' | 'endOf'>;
+  readonly workflows: Pick<MigrationWorkflows, 'startOrFollow'>;
   /** What an empty Temporal server needs before a workflow can be started. */
   readonly prepareTemporal: () => Promise<void>;
   readonly now: () => Date;
@@ -44,35 +45,32 @@ type Migrates = readonly LocalVolumeMigrate[];
 
 /** Each such look at a request that no run has taken up is a signal to its volume's run, of which Temporal takes some thousands. */
 const REGULAR_LOOK_MILLISECONDS = 60_000;
-const LOST_LOOK_MILLISECONDS = 15_000;
 
 export class MigrateRequestTrigger {
   readonly #dependencies: MigrateRequestDependencies;
   readonly #queue: KeyedQueue;
-  readonly #maybeLost: KeyedQueue;
   readonly #ends: (() => void)[] = [];
 
   constructor(dependencies: MigrateRequestDependencies) {
     this.#dependencies = dependencies;
-    const onError = (error: unknown, migration: string) =>
-      dependencies.logger.warn({ error, migration }, 'a LocalVolumeMigrate could not be taken up, tried again');
-    this.#queue = new KeyedQueue({ process: (name) => this.#look(name), onError });
-    this.#maybeLost = new KeyedQueue({ process: (name) => this.#startIfLost(name), onError });
+    this.#queue = new KeyedQueue({
+      process: (name) => this.#look(name),
+      onError: (error, migration) =>
+        dependencies.logger.warn({ error, migration }, 'a LocalVolumeMigrate could not be taken up, tried again'),
+    });
   }
 
   start(): void {
     const { changes } = this.#dependencies;
     const regularLook = setInterval(() => this.#add(() => true), REGULAR_LOOK_MILLISECONDS);
-    const lostLook = setInterval(() => this.#lookForLost(), LOST_LOOK_MILLISECONDS);
     this.#ends.push(
       () => clearInterval(regularLook),
-      () => clearInterval(lostLook),
       changes.subscribe('localVolumeMigrates', (name, now, before) => {
         if (now && isRequest(now)) this.#queue.add(name);
-        // Begun or ended: who waits for that, or moves with it, is concerned.
-        if (isSeenUnderWay(now) === isSeenUnderWay(before) && now?.status?.phase === before?.status?.phase) return;
-        const volume = (now ?? before)?.spec.volumeName;
-        this.#add(({ metadata, spec }) => spec.volumeName === volume || metadata.annotations?.[Annotation.movesWith] === name);
+        const other = now ?? before;
+        // Begun, ended or gone: who waits for that, or moves with it, is concerned.
+        if (other && standingOf(now) !== standingOf(before))
+          this.#add((request) => request.spec.volumeName === other.spec.volumeName || movesWith(request, other));
       }),
     );
     this.#add(() => true);
@@ -80,29 +78,12 @@ export class MigrateRequestTrigger {
 
   async stop(): Promise<void> {
     for (const end of this.#ends.splice(0)) end();
-    await Promise.all([this.#queue.stop(), this.#maybeLost.stop()]);
+    await this.#queue.stop();
   }
 
   #add(concerns: (request: LocalVolumeMigrate) => boolean): void {
     const requests = this.#dependencies.stores.localVolumeMigrates.list().filter(isRequest);
     for (const request of requests.filter(concerns)) this.#queue.add(request.metadata.name);
-  }
-
-  #lookForLost(): void {
-    const all = this.#dependencies.stores.localVolumeMigrates.list();
-    for (const { metadata } of all.filter(isAskedForAndBegun)) this.#maybeLost.add(metadata.name);
-  }
-
-  async #startIfLost(name: string): Promise<void> {
-    const { kube, workflows, prepareTemporal, logger } = this.#dependencies;
-    const seen = this.#dependencies.stores.localVolumeMigrates.get(keyOf({ name }));
-    if (!seen || !(await workflows.endOf(seen.spec.volumeName))) return;
-    // Live: a store that lags would revive one that has ended.
-    const migrate = await kube.find(localVolumeMigrates, { name });
-    if (!migrate || !isAskedForAndBegun(migrate)) return;
-    await prepareTemporal();
-    await workflows.startOrFollow(inputOf(migrate));
-    logger.info({ migration: name, volume: migrate.spec.volumeName }, 'the migration is open but no workflow runs: started again');
   }
 
   async #look(name: string): Promise<void> {
@@ -138,19 +119,18 @@ export class MigrateRequestTrigger {
   }
 
   async #facts(request: LocalVolumeMigrate, known: Migrates): Promise<Omit<MigrateRequestFacts, 'isStorageNode' | 'replicaNodes'>> {
-    const { stores } = this.#dependencies;
     const { volumeName: volume, sourceNode, migrateAllVols, abort } = request.spec;
-    const underWay = known.find(isUnderWay);
+    const underWay = known.find(isOpen);
     const followed = followedBy(request, known);
     const { phase: outcome, message = '' } = followed?.status ?? {};
-    const hasEnded = outcome === 'Completed' || outcome === 'Aborted';
+    const isOver = outcome === 'Completed' || outcome === 'Aborted';
     return {
       volume,
       sourceNode,
       migrateAllVols,
-      withdrawn: abort ? 'aborted before it was begun' : whyWithdrawn(stores, request),
+      withdrawn: abort ? 'aborted before it was begun' : await whyWithdrawn(this.#dependencies, request),
       underWay: underWay && describe(underWay),
-      followed: followed && hasEnded ? { ...describe(followed), outcome, message } : undefined,
+      followed: followed && isOver ? { ...describe(followed), outcome, message } : undefined,
       companions: isCompanion(request) || underWay ? [] : companionsToMove(await this.#withPodsOf(volume), volume, sourceNode),
     };
   }
@@ -167,8 +147,10 @@ export class MigrateRequestTrigger {
   async #act(request: LocalVolumeMigrate, known: Migrates, decision: MigrateRequestDecision): Promise<void> {
     switch (decision.kind) {
       case 'begin': {
+        const { workflows, prepareTemporal } = this.#dependencies;
         for (const companion of decision.withVolumes) await this.#askFor(companion, request);
-        return this.#dependencies.workflows.startOrFollow(inputOf(request));
+        await prepareTemporal();
+        return workflows.startOrFollow(inputOf(request));
       }
       case 'follow': {
         const { name: follows, message } = decision;
@@ -212,9 +194,11 @@ export class MigrateRequestTrigger {
   }
 }
 
-const isAskedForAndBegun = (migrate: LocalVolumeMigrate): boolean => isUnderWay(migrate) && triggerOf(migrate) === 'migrate-request';
-
-const isSeenUnderWay = (migrate: LocalVolumeMigrate | undefined): boolean => migrate !== undefined && isUnderWay(migrate);
+/** How far one is, as far as others care. */
+function standingOf(migrate: LocalVolumeMigrate | undefined): 'gone' | 'asked for' | Phase {
+  if (!migrate) return 'gone';
+  return isOpen(migrate) || hasEnded(migrate) ? (migrate.status?.phase ?? 'Pending') : 'asked for';
+}
 
 /** Whoever asked for it has asked for its companions too. */
 const isCompanion = ({ metadata }: LocalVolumeMigrate): boolean => metadata.annotations?.[Annotation.movesWith] !== undefined;
@@ -237,7 +221,7 @@ function companionsToMove(stores: ClusterStores, volume: string, sourceNode: str
   const asked = new Set(
     stores.localVolumeMigrates
       .list()
-      .filter((migrate) => isRequest(migrate) || isUnderWay(migrate))
+      .filter((migrate) => !hasEnded(migrate))
       .map(({ spec }) => spec.volumeName),
   );
   const others = companionsOf(stores, volume).filter(({ metadata }) =>

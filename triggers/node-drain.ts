@@ -6,7 +6,7 @@
  * Temporal has lost its database.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
-import { isUnderWay, triggerOf } from '../activities/cluster/migration-objects.ts';
+import { isOpen, triggerOf } from '../activities/cluster/migration-objects.ts';
 import { isHeld, migrationsAwayFrom, volumesOn } from '../activities/cluster/node-eviction.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { evictionDisabled } from '../activities/cluster/volume-facts.ts';
@@ -107,7 +107,7 @@ export class NodeDrainTrigger {
     const { stores } = this.#dependencies;
     const node = stores.nodes.get(name);
     const away = migrationsAwayFrom(stores, name);
-    const underWay = away.some((migrate) => isUnderWay(migrate) && triggerOf(migrate) === 'node-drain');
+    const underWay = away.some((migrate) => isOpen(migrate) && triggerOf(migrate) === 'node-drain');
     const held = away.filter(isHeld).map(({ spec }) => spec.volumeName);
     return {
       managed: stores.localStorageNodes.get(name) !== undefined,

@@ -1,5 +1,5 @@
 /**
- * What a LocalVolumeMigrate is to Rehome.
+ * What a LocalVolumeMigrate is to Rehome. A record that has not ended is called open.
  *
  *   made by somebody: a request --begun by the run that was started for it--> record -> ended
  *                        +--another is the record--> follower -> ended
@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { MigrateVolumeInput } from '../../core/contracts/migration.ts';
-import { Label, type Trigger } from '../../core/contracts/names.ts';
+import { Annotation, Label, type Trigger } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { isTerminal } from '../../core/contracts/phases.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
@@ -21,15 +21,25 @@ export function hasEnded({ status }: LocalVolumeMigrate): boolean {
   return status?.state === 'Completed' || status?.state === 'Aborted';
 }
 
-/** It is the record of a migration that has not ended: a run acts on it, or has to be started again. */
-export function isUnderWay(migrate: LocalVolumeMigrate): boolean {
+/** The record of a migration that has not ended: a run acts on it, or has to be started again. */
+export function isOpen(migrate: LocalVolumeMigrate): boolean {
   const { phase, follows } = migrate.status ?? {};
   return !hasEnded(migrate) && follows === undefined && (phase !== undefined || triggerOf(migrate) === 'node-drain');
 }
 
+/** It is being aborted, or was. */
+export function isTakenBack({ status }: LocalVolumeMigrate): boolean {
+  return status?.phase === 'Aborting' || status?.phase === 'Aborted';
+}
+
+/** It was made because `leader` asked for all volumes of a pod. */
+export function movesWith({ metadata }: LocalVolumeMigrate, leader: LocalVolumeMigrate): boolean {
+  return metadata.annotations?.[Annotation.movesWith] === leader.metadata.name;
+}
+
 /** Somebody's wish that no run has taken up. */
 export function isRequest(migrate: LocalVolumeMigrate): boolean {
-  return !hasEnded(migrate) && !isUnderWay(migrate);
+  return !hasEnded(migrate) && !isOpen(migrate);
 }
 
 export function triggerOf({ metadata }: LocalVolumeMigrate): Trigger {

@@ -1,9 +1,9 @@
 /**
  * A migration's durable state: its LocalVolumeMigrate.
  *
- * At most one of a volume's is its record. The name of a new one follows from the ended ones, so of several who would open one at the same time (a
- * second controller, an activity that outlived its workflow) the API server lets one succeed; the others find the name taken and adopt what stands
- * there. It is read live wherever its state decides: a store that lags would revive a migration that has ended.
+ * At most one of a volume's is open. The name of a new one follows from the ended ones, so of several who would open one at the same time (a second
+ * controller, an activity that outlived its workflow) the API server lets one succeed; the others find the name taken and adopt what stands there.
+ * It is read live wherever its state decides: a store that lags would revive a migration that has ended.
  */
 import type { ClusterActivities, MigrationRecord } from '../../core/contracts/cluster-activities.ts';
 import type { MigrateVolumeInput, MigrationRef } from '../../core/contracts/migration.ts';
@@ -16,7 +16,7 @@ import { isAlreadyExists, isConflict } from '../../system/kube/errors.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
-import { hasEnded, isRequest, isUnderWay, labelsOf, migrationName, migrationsOf } from './migration-objects.ts';
+import { hasEnded, isOpen, isRequest, labelsOf, migrationName, migrationsOf } from './migration-objects.ts';
 import { observeVolume } from './volume-facts.ts';
 import { mirrorEnd } from './volume-objects.ts';
 
@@ -27,7 +27,7 @@ export const openMigration =
   async (request) => {
     const { kube } = deps;
     const known = await migrationsOf(kube, request.volume);
-    const standing = known.find(isUnderWay);
+    const standing = known.find(isOpen);
     if (!standing) await requireNotMoved(deps, request, known);
     const open = standing ?? (await (request.trigger === 'migrate-request' ? claim : create)(kube, request, known));
     const isBegun = open.status?.phase !== undefined && open.status.follows === undefined;
@@ -37,7 +37,7 @@ export const openMigration =
 export const findMigration =
   (deps: Deps): ClusterActivities['findMigration'] =>
   async ({ volume }) => {
-    const open = (await migrationsOf(deps.kube, volume)).find(isUnderWay);
+    const open = (await migrationsOf(deps.kube, volume)).find(isOpen);
     return open && recordOf(deps, open);
   };
 
@@ -67,10 +67,10 @@ async function claim(
   const found = known.find(({ metadata }) => metadata.uid === request?.uid);
   const isWanted = found && isRequest(found) && !found.spec.abort && found.metadata.deletionTimestamp === undefined;
   if (!isWanted) throw permanent('RequestWithdrawn', `LocalVolumeMigrate ${request?.name} asks for nothing any more`);
-  const { name, resourceVersion, labels, finalizers = [] } = found.metadata;
+  const { name, resourceVersion, finalizers = [] } = found.metadata;
   const metadata = {
     resourceVersion,
-    labels: { ...labels, ...labelsOf(volume, 'migrate-request') },
+    labels: labelsOf(volume, 'migrate-request'),
     finalizers: [...new Set([...finalizers, MIGRATION_FINALIZER])],
   };
   return kube.mergePatch(localVolumeMigrates, { name }, { metadata });
@@ -93,7 +93,7 @@ async function createAfter(kube: KubeClient, input: MigrateVolumeInput, uids: re
     if (!isAlreadyExists(error)) throw error;
     const taken = await kube.get(localVolumeMigrates, { name });
     if (taken.spec.volumeName !== volume || isRequest(taken)) return createAfter(kube, input, [...uids, taken.metadata.uid]);
-    if (isUnderWay(taken)) return taken;
+    if (isOpen(taken)) return taken;
     throw new Error(`LocalVolumeMigrate ${name} was opened and has ended meanwhile: look again`, { cause: error });
   }
 }

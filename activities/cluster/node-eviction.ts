@@ -6,7 +6,7 @@ import { regarding } from '../../system/kube/events.ts';
 import { localStorageNodes, localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { keyOf, nodes } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
-import { isUnderWay, triggerOf } from './migration-objects.ts';
+import { isOpen, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
 import { evictionDisabled, percentOf } from './volume-facts.ts';
 
@@ -24,8 +24,7 @@ export const observeNodeEviction =
     const cordoned = node?.spec?.unschedulable === true;
     const disabled = evictionDisabled(node?.metadata.labels);
     // What somebody else asked for is this eviction's business only as long as it wants the same.
-    const concerns = (migrate: LocalVolumeMigrate) =>
-      isUnderWay(migrate) && ((cordoned && !disabled) || triggerOf(migrate) === 'node-drain');
+    const concerns = (migrate: LocalVolumeMigrate) => isOpen(migrate) && ((cordoned && !disabled) || triggerOf(migrate) === 'node-drain');
     return {
       exists: node !== undefined,
       cordoned,

@@ -8,12 +8,13 @@ import { localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../sy
 import { isLeaseHeld } from '../../system/kube/lease.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
-import { isUnderWay, migrationsOf, triggerOf } from './migration-objects.ts';
+import { isOpen, isTakenBack, migrationsOf, triggerOf } from './migration-objects.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 import { claimOf, mirrorEnd, persistentVolumeOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
-type Deps = Facts & Pick<ClusterDependencies, 'kube'>;
+type Seen = Pick<ClusterDependencies, 'kube' | 'stores'>;
+type Deps = Facts & Seen;
 
 /**
  * A run's first look (no migration yet) reads LocalVolume, replica and migration live: a store that lags would show a volume that has just left, and a
@@ -34,7 +35,7 @@ export const observeVolume =
           ],
     );
     const source = mirrorEnd(stores, sourceNode);
-    const unwanted = whyUnwanted(stores, sourceNode, migrate ?? trigger);
+    const unwanted = await whyUnwanted(deps, sourceNode, migrate ?? trigger);
     const percent = percentOf(migrate);
     return {
       ...(localVolume && { localVolume: describeVolume(stores, localVolume) }),
@@ -62,7 +63,7 @@ function describeVolume(stores: ClusterStores, localVolume: LocalVolume): NonNul
 }
 
 /** A store that does not know of it yet is no proof that it is gone. */
-async function migrationSeen({ kube, stores }: Deps, ref: MigrationRef): Promise<LocalVolumeMigrate | undefined> {
+async function migrationSeen({ kube, stores }: Seen, ref: MigrationRef): Promise<LocalVolumeMigrate | undefined> {
   const seen = stores.localVolumeMigrates.get(keyOf(ref)) ?? (await kube.find(localVolumeMigrates, ref));
   return seen?.metadata.uid === ref.uid ? seen : undefined;
 }
@@ -70,7 +71,7 @@ async function migrationSeen({ kube, stores }: Deps, ref: MigrationRef): Promise
 /** The one that runs already, else the one that is asked for. */
 async function migrationToBegin(kube: KubeClient, volume: string, uid: string | undefined): Promise<LocalVolumeMigrate | undefined> {
   const known = await migrationsOf(kube, volume);
-  return known.find(isUnderWay) ?? known.find(({ metadata }) => metadata.uid === uid);
+  return known.find(isOpen) ?? known.find(({ metadata }) => metadata.uid === uid);
 }
 
 /**
@@ -78,19 +79,23 @@ async function migrationToBegin(kube: KubeClient, volume: string, uid: string | 
  * as they ask: they named the volume, where cordon and label speak of all that is on the node.
  * @param migrate undefined before there is one: then what started the run.
  */
-function whyUnwanted(stores: ClusterStores, node: string, migrate: LocalVolumeMigrate | Trigger): string | undefined {
-  if (migrate === 'node-drain') return whyNotToBeEmptied(stores, node);
+async function whyUnwanted(deps: Seen, node: string, migrate: LocalVolumeMigrate | Trigger): Promise<string | undefined> {
+  if (migrate === 'node-drain') return whyNotToBeEmptied(deps.stores, node);
   if (migrate === 'migrate-request') return 'its LocalVolumeMigrate is gone';
-  return whyWithdrawn(stores, migrate) ?? (triggerOf(migrate) === 'node-drain' ? whyNotToBeEmptied(stores, node) : undefined);
+  return (await whyWithdrawn(deps, migrate)) ?? (triggerOf(migrate) === 'node-drain' ? whyNotToBeEmptied(deps.stores, node) : undefined);
 }
 
-/** `spec.abort` is not asked: it is a person's word, which the signal `abort` brings. */
-export function whyWithdrawn({ localVolumeMigrates: all }: ClusterStores, { metadata }: LocalVolumeMigrate): string | undefined {
+/**
+ * `spec.abort` is not asked: it is a person's word, which the signal `abort` brings. The one that it moves with stays until this one has ended
+ * (core/domain/retention.ts): where it is gone, it was deleted before it was begun.
+ */
+export async function whyWithdrawn({ kube, stores }: Seen, { metadata }: LocalVolumeMigrate): Promise<string | undefined> {
   if (metadata.deletionTimestamp !== undefined) return `LocalVolumeMigrate ${metadata.name} is deleted`;
   const leader = metadata.annotations?.[Annotation.movesWith];
-  const phase = leader === undefined ? undefined : all.get(keyOf({ name: leader }))?.status?.phase;
-  const isTakenBack = phase === 'Aborting' || phase === 'Aborted';
-  return isTakenBack ? `LocalVolumeMigrate ${leader}, with which it moves, is aborted` : undefined;
+  if (leader === undefined) return undefined;
+  const seen = stores.localVolumeMigrates.get(keyOf({ name: leader })) ?? (await kube.find(localVolumeMigrates, { name: leader }));
+  if (!seen) return `LocalVolumeMigrate ${leader}, with which it moves, is gone`;
+  return isTakenBack(seen) ? `LocalVolumeMigrate ${leader}, with which it moves, is aborted` : undefined;
 }
 
 /** A node that is gone says nothing: what was begun on it goes on. */

@@ -20,7 +20,7 @@ export interface MigrateRequestFacts {
   readonly isStorageNode: boolean;
   /** Where the volume lies; undefined: there is no such LocalVolume. */
   readonly replicaNodes: readonly string[] | undefined;
-  /** The other volumes on the source that the same pods use, and that nobody moves yet. */
+  /** The other volumes on the source that the same pods use, or of its group, and that nobody moves yet. */
   readonly companions: readonly string[];
 }
 

@@ -7,6 +7,8 @@ export interface EndedMigration {
   readonly isProtected: boolean;
   /** It was aborted, and a node has yet to take its share away: the agent there goes by this object. */
   readonly hasLeftOvers: boolean;
+  /** Others that move with it have not ended: they go by whether this object is there, and was aborted. */
+  readonly hasCompanions: boolean;
   /** A person aborted it, and it is what keeps the volume on a node that is still cordoned. */
   readonly isHold: boolean;
 }
@@ -15,7 +17,7 @@ export interface EndedMigration {
 export type Retention = 'keep' | 'release' | 'remove';
 
 export function judgeRetention(ended: EndedMigration, retentionMilliseconds: number, now: number): Retention {
-  if (ended.hasLeftOvers) return 'keep';
+  if (ended.hasLeftOvers || ended.hasCompanions) return 'keep';
   if (ended.isProtected) return 'release';
   return !ended.isHold && now - ended.endedAt >= retentionMilliseconds ? 'remove' : 'keep';
 }

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
-import { MIGRATION_FINALIZER } from '../../core/contracts/names.ts';
+import { Annotation, MIGRATION_FINALIZER } from '../../core/contracts/names.ts';
 import { EndedMigrationsReconciler } from '../../reconcilers/ended-migrations.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { MigrationWorld } from './migration-world.ts';
@@ -100,6 +100,20 @@ describe('a LocalVolumeMigrate that has ended', () => {
     expect((await find(left))?.metadata.finalizers).toEqual([MIGRATION_FINALIZER]);
     await world.reportPool(n3.node, { arriving: [] });
     await isGone(left);
+  });
+
+  test('cannot be deleted while others move with it, that go by it', async () => {
+    const leader = await end('Aborted');
+    const volume = `data-${++serial}`;
+    await world.addVolume(volume, n1, { claimed: false });
+    const { ref: companion } = await world.activities.openMigration({ volume, sourceNode: 'n1', trigger: 'node-drain' });
+    const annotations = { [Annotation.movesWith]: leader.name };
+    await world.seen('localVolumeMigrates', await world.client.mergePatch(localVolumeMigrates, companion, { metadata: { annotations } }));
+    await reconcile(0);
+    await allLookedAt();
+    expect((await find(leader))?.metadata.finalizers).toEqual([MIGRATION_FINALIZER]);
+    await world.activities.reportPhase({ ref: companion, phase: 'Aborted', message: 'test' });
+    await isGone(leader);
   });
 
   test('and whose target still runs goes like any other', async () => {

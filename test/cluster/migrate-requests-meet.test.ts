@@ -112,9 +112,10 @@ describe('volumes of one pod', () => {
   test('are asked for by the first alone: those that move with it ask for no other', async () => {
     const [data, log] = [await asking.addVolume(), await asking.addVolume()];
     await podOf(data, log);
+    await asking.ask('leader', { volumeName: await asking.addVolume() });
     await asking.ask('companion', { volumeName: log, migrateAllVols: false }, { [Annotation.movesWith]: 'leader' });
     await asking.isStarted(log);
-    expect(await asking.world.client.list(localVolumeMigrates)).toHaveLength(1);
+    expect(await asking.world.client.list(localVolumeMigrates)).toHaveLength(2);
   });
 
   test('stay together when the one that was asked for is aborted', async () => {
@@ -132,6 +133,30 @@ describe('volumes of one pod', () => {
     await vi.waitFor(async () => expect(await asking.signalsOf(log)).toEqual([...before, 'lookAgain']), soon);
     const { unwanted } = await asking.world.activities.observeVolume({ ...input, ref: { ...input.request!, volume: log } });
     expect(unwanted).toBe('LocalVolumeMigrate leader, with which it moves, is aborted');
+  });
+
+  test('stay together when the one that was asked for is deleted before it was begun, be they begun or not', async () => {
+    const [data, log, wal] = [await asking.addVolume(), await asking.addVolume(), await asking.addVolume()];
+    await podOf(data, log, wal);
+    await asking.ask('leader', { volumeName: data });
+    await Promise.all([data, log, wal].map((volume) => asking.isStarted(volume)));
+    const [begun, waiting] = [await asking.begin(log), (await asking.startedWith(wal))!.request!.name];
+    const before = await asking.settle(log);
+    await asking.world.client.delete(localVolumeMigrates, { name: 'leader' });
+    const message = 'LocalVolumeMigrate leader, with which it moves, is gone';
+    await asking.isInState(waiting, { state: 'Aborted', message });
+    await vi.waitFor(async () => expect(await asking.signalsOf(log)).toEqual([...before, 'lookAgain']), soon);
+    const ref = { name: begun, uid: (await asking.read(begun)).metadata.uid, volume: log };
+    const { unwanted } = await asking.world.activities.observeVolume({ volume: log, sourceNode: 'n1', trigger: 'migrate-request', ref });
+    expect(unwanted).toBe(message);
+  });
+
+  test('move together when no pod uses them, if they are of one LocalVolumeGroup', async () => {
+    const grouped = { claimed: false, group: 'db-0' };
+    const [data, log] = [await asking.addVolume(asking.n1, grouped), await asking.addVolume(asking.n1, grouped)];
+    await asking.ask('grouped', { volumeName: data });
+    expect((await asking.isStarted(log)).sourceNode).toBe('n1');
+    await asking.isStarted(data);
   });
 
   test('are not torn apart: one alone is refused with the others, and moves where they have gone', async () => {

@@ -1,5 +1,5 @@
 /** A cluster in which somebody makes LocalVolumeMigrates, with the triggers that take them up, and a Temporal server on which no worker runs. */
-import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import { Client, Connection } from '@temporalio/client';
 import { expect, vi } from 'vitest';
 import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
 import type { MigrateVolumeInput, MirrorEnd } from '../../core/contracts/migration.ts';
@@ -12,13 +12,12 @@ import { MigrateRequestTrigger } from '../../triggers/migrate-request.ts';
 import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
 import { MigrationWorld } from './migration-world.ts';
+import { eventsOf, signalsOf } from './started-workflows.ts';
+import type { VolumeOptions } from './volume-manifests.ts';
 
 export const soon = { timeout: 10_000, interval: 20 };
 
 type Spec = Partial<LocalVolumeMigrate['spec']> & Pick<LocalVolumeMigrate['spec'], 'volumeName'>;
-
-/** Of gRPC. */
-const NOT_FOUND = 5;
 
 export class MigrateRequests {
   readonly world: MigrationWorld;
@@ -66,6 +65,7 @@ export class MigrateRequests {
         changes: watchers,
         signals,
         workflows,
+        prepareTemporal,
         findMigration,
         logger: { ...logger, warn: () => undefined },
       }),
@@ -86,9 +86,9 @@ export class MigrateRequests {
   }
 
   /** A volume of its own for each test. */
-  async addVolume(end = this.n1): Promise<string> {
+  async addVolume(end = this.n1, options: VolumeOptions = {}): Promise<string> {
     const volume = `data-${++this.#serial}`;
-    await this.world.addVolume(volume, end);
+    await this.world.addVolume(volume, end, options);
     return volume;
   }
 
@@ -112,14 +112,9 @@ export class MigrateRequests {
 
   /** What the volume's workflow was started with. undefined: there is none. */
   async startedWith(volume: string): Promise<MigrateVolumeInput | undefined> {
-    try {
-      const { events } = await this.temporal.workflow.getHandle(workflowId.migrateVolume(volume)).fetchHistory();
-      const payload = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
-      return JSON.parse(Buffer.from(payload!).toString('utf8')) as MigrateVolumeInput;
-    } catch (error) {
-      if (isGrpcServiceError(error) && error.code === NOT_FOUND) return undefined;
-      throw error;
-    }
+    const events = await eventsOf(this.temporal, workflowId.migrateVolume(volume));
+    const payload = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data;
+    return payload ? (JSON.parse(Buffer.from(payload).toString('utf8')) as MigrateVolumeInput) : undefined;
   }
 
   isStarted(volume: string): Promise<MigrateVolumeInput> {
@@ -132,8 +127,7 @@ export class MigrateRequests {
 
   /** Names of the signals that the volume's workflow has got. */
   async signalsOf(volume: string): Promise<readonly string[]> {
-    const { events } = await this.temporal.workflow.getHandle(workflowId.migrateVolume(volume)).fetchHistory();
-    return (events ?? []).flatMap(({ workflowExecutionSignaledEventAttributes: signaled }) => signaled?.signalName ?? []);
+    return (await signalsOf(this.temporal, workflowId.migrateVolume(volume))) ?? [];
   }
 
   /** Lets triggers end what they do about a volume whose migration was begun. @returns its workflow's signals, to which only new changes add. */

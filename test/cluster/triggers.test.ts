@@ -1,4 +1,4 @@
-import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import { Client, Connection } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
 import type { MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
@@ -9,6 +9,7 @@ import { NodeDrainTrigger } from '../../triggers/node-drain.ts';
 import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
 import { GiB, MigrationWorld } from './migration-world.ts';
+import { signalsOf } from './started-workflows.ts';
 
 /** No worker runs: what triggers have said stands in the workflows' histories. */
 let world: MigrationWorld;
@@ -41,7 +42,15 @@ function startTriggers(): void {
   const prepareTemporal = async () => undefined;
   triggers = [
     new NodeDrainTrigger({ stores, changes, signals, prepareTemporal, releaseHolds: (node) => releaseHolds({ node }), logger }),
-    new VolumeUsageTrigger({ stores, changes, signals, workflows, findMigration, logger: { ...logger, warn: () => undefined } }),
+    new VolumeUsageTrigger({
+      stores,
+      changes,
+      signals,
+      workflows,
+      prepareTemporal,
+      findMigration,
+      logger: { ...logger, warn: () => undefined },
+    }),
   ];
   for (const trigger of triggers) trigger.start();
 }
@@ -51,23 +60,10 @@ async function stopTriggers(): Promise<void> {
   triggers = [];
 }
 
-/** Of gRPC. */
-const NOT_FOUND = 5;
-
-/** Names of the signals a workflow has got; undefined: there is no such workflow. */
-async function signalsOf(id: string): Promise<readonly string[] | undefined> {
-  try {
-    const { events } = await temporal.workflow.getHandle(id).fetchHistory();
-    return (events ?? []).flatMap(({ workflowExecutionSignaledEventAttributes: signaled }) => signaled?.signalName ?? []);
-  } catch (error) {
-    if (isGrpcServiceError(error) && error.code === NOT_FOUND) return undefined;
-    throw error;
-  }
-}
-
 const soon = { timeout: 5000, interval: 20 };
-const expectSignals = (id: string, names: readonly string[]) => vi.waitFor(async () => expect(await signalsOf(id)).toEqual(names), soon);
-const evictionOf = (node: string) => signalsOf(workflowId.evictNode(node));
+const expectSignals = (id: string, names: readonly string[]) =>
+  vi.waitFor(async () => expect(await signalsOf(temporal, id)).toEqual(names), soon);
+const evictionOf = (node: string) => signalsOf(temporal, workflowId.evictNode(node));
 const label = (node: string, value: string | null) =>
   world.client.mergePatch(nodes, { name: node }, { metadata: { labels: { [Label.eviction]: value } } });
 

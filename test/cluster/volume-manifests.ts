@@ -17,13 +17,15 @@ export interface VolumeOptions {
   readonly nodeAffinity?: boolean;
   readonly accessibleNodes?: readonly string[];
   readonly publishedNode?: string;
+  /** Its LocalVolumeGroup. */
+  readonly group?: string;
 }
 
 export function localVolumeSpec(
   name: string,
   { node, storageAddress }: MirrorEnd,
   requiredCapacityBytes: number,
-  { claimed = true, accessibleNodes }: VolumeOptions,
+  { claimed = true, accessibleNodes, group }: VolumeOptions,
 ): LocalVolume['spec'] {
   return {
     requiredCapacityBytes,
@@ -32,6 +34,7 @@ export function localVolumeSpec(
     convertible: false,
     delete: false,
     ...(claimed && { pvcNamespace: 'default', pvcName: name }),
+    ...(group !== undefined && { volumegroup: group }),
     ...(accessibleNodes && { accessibility: { nodes: [...accessibleNodes], zones: ['default'], regions: ['default'] } }),
     config: {
       version: 1,

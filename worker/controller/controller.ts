@@ -160,7 +160,7 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
   const now = () => new Date();
   return [
     new NodeDrainTrigger({ stores, changes: watchers, signals, prepareTemporal, releaseHolds, logger }),
-    new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, findMigration, logger }),
+    new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, prepareTemporal, findMigration, logger }),
     new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, prepareTemporal, now, logger }),
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, now, logger }),
