@@ -144,7 +144,8 @@ export class Cluster {
       return open.length === 0;
     });
     for (const { metadata } of await this.list<{ metadata: { name: string } }>('localvolumes')) await this.lab.deleteVolume(metadata.name);
-    await this.lab.kubectl(['delete', 'localvolumemigrates', '--all', '--wait', '--timeout=30s']);
+    // One that was aborted goes when its target's agent has taken its share away, which may have to boot first.
+    await this.lab.kubectl(['delete', 'localvolumemigrates', '--all', '--wait', '--timeout=120s']);
     await eventually('agents that report empty pools', 30, async () => {
       const storageNodes = await this.list<{ status?: { pools?: Record<string, { volumes?: string[] }> } }>('localstoragenodes');
       return storageNodes.every(({ status }) => Object.values(status?.pools ?? {}).every(({ volumes }) => (volumes ?? []).length === 0));
