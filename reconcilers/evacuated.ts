@@ -6,6 +6,7 @@
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { isOpen } from '../activities/cluster/migration-objects.ts';
+import { type StayJudge, withLiveWishes } from '../activities/cluster/stay.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { evictionDisabled, isAgentAlive } from '../activities/cluster/volume-facts.ts';
 import {
@@ -29,6 +30,7 @@ export interface EvacuatedDependencies {
   readonly changes: ClusterChanges;
   /** Where the agents' Leases are. */
   readonly namespace: string;
+  readonly whyStays: StayJudge;
   readonly now: () => Date;
   readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
 }
@@ -39,6 +41,8 @@ interface Seen {
   readonly storageNode: LocalStorageNode;
   readonly replicas: readonly LocalVolumeReplica[];
   readonly migrates: readonly LocalVolumeMigrate[];
+  /** By these it is judged which volumes stay. */
+  readonly stores: ClusterStores;
 }
 
 const REGULAR_LOOK_MILLISECONDS = 5000;
@@ -101,7 +105,7 @@ export class EvacuatedReconciler {
       logger.info({ node: name, evacuated: judged.evacuated, reason: judged.reason }, judged.message);
   }
 
-  #judge({ node, storageNode, replicas, migrates }: Seen): Evacuation {
+  #judge({ node, storageNode, replicas, migrates, stores }: Seen): Evacuation {
     const name = storageNode.metadata.name;
     const { pools } = storageNode.status ?? {};
     const underWay = migrates.filter((migrate) => isOpen(migrate) && nodesOf(migrate).includes(name));
@@ -109,26 +113,34 @@ export class EvacuatedReconciler {
     const reserved = [...reservationsOf(storageNode).keys()].filter((volume) =>
       migrations.every((migration) => migration.volume !== volume),
     );
+    const reportedVolumes = pools && Object.values(pools).flatMap((pool) => pool.volumes ?? []);
+    const replicaVolumes = replicas.filter(({ spec }) => spec.nodeName === name).map(({ spec }) => spec.volumeName);
+    const stays = [...new Set([...replicaVolumes, ...(reportedVolumes ?? [])])].flatMap((volume) => {
+      const stay = this.#dependencies.whyStays(stores, volume, name);
+      return stay ? [[volume, stay] as const] : [];
+    });
     return judgeEvacuation({
       cordoned: node?.spec?.unschedulable ?? false,
       disabled: evictionDisabled(node?.metadata.labels),
       evacuated: isEvacuated(storageNode),
       agentAlive: isAgentAlive(this.#dependencies, name),
-      reportedVolumes: pools && Object.values(pools).flatMap((pool) => pool.volumes ?? []),
-      replicaVolumes: replicas.filter(({ spec }) => spec.nodeName === name).map(({ spec }) => spec.volumeName),
+      reportedVolumes,
+      replicaVolumes,
       migrations: [...migrations, ...reserved.map((volume) => ({ volume, waitsFor: 'reserved here' }))],
+      stays: new Map(stays),
     });
   }
 
   async #seenLive(name: string): Promise<Seen> {
     const { kube } = this.#dependencies;
-    const [node, storageNode, replicas, migrates] = await Promise.all([
+    const [node, storageNode, replicas, migrates, stores] = await Promise.all([
       kube.find(nodes, { name }),
       kube.get(localStorageNodes, { name }),
       kube.list(localVolumeReplicas),
       kube.list(localVolumeMigrates),
+      withLiveWishes(kube, this.#dependencies.stores),
     ]);
-    return { node, storageNode, replicas, migrates };
+    return { node, storageNode, replicas, migrates, stores };
   }
 
   /** Compare-and-swap, because the list of conditions is written whole. @returns whether it was written. */
@@ -149,9 +161,9 @@ export class EvacuatedReconciler {
   }
 }
 
-function seenInStores({ nodes, localVolumeReplicas, localVolumeMigrates }: ClusterStores, storageNode: LocalStorageNode): Seen {
-  const node = nodes.get(storageNode.metadata.name);
-  return { node, storageNode, replicas: localVolumeReplicas.list(), migrates: localVolumeMigrates.list() };
+function seenInStores(stores: ClusterStores, storageNode: LocalStorageNode): Seen {
+  const node = stores.nodes.get(storageNode.metadata.name);
+  return { node, storageNode, replicas: stores.localVolumeReplicas.list(), migrates: stores.localVolumeMigrates.list(), stores };
 }
 
 /** Source and target. */

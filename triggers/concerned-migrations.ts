@@ -1,5 +1,6 @@
 /** Which of the open migrations a change of an object concerns: those that wait for what has changed. */
 import { thinPoolsOf } from '../activities/cluster/candidates.ts';
+import { moveWish } from '../activities/cluster/stay.ts';
 import type { ClusterStores, PodView } from '../activities/cluster/stores.ts';
 import { claimNames, claimOf, persistentVolumeOf } from '../activities/cluster/volume-objects.ts';
 import type { LocalStorageNode, LocalVolumeMigrate, Pool } from '../core/contracts/objects/index.ts';
@@ -8,6 +9,7 @@ import { reservationsOf } from '../system/kube/reservations.ts';
 import type { Node, VolumeAttachment } from '../system/kube/resources.ts';
 
 type Migrates = readonly LocalVolumeMigrate[];
+type Wishing = NonNullable<Parameters<typeof moveWish>[0]>;
 
 /** Phases in which a migration may wait for its volume to be let go; CuttingOver goes back to waiting when somebody holds it again. */
 const MAY_WAIT_FOR_DETACH: readonly Phase[] = ['Pending', 'Reserving', 'AwaitingDetach', 'CuttingOver'];
@@ -58,6 +60,11 @@ export function concernedBy(stores: ClusterStores) {
           (agentChanged && [migrate.spec.sourceNode, migrate.status?.target?.node].includes(name)) ||
           ((agentChanged || roomier) && inPhase(['Reserving'])(migrate)),
       );
+    },
+
+    /** What somebody says about the moves of a volume, which binds the others of its pods: rare, and so told to all. */
+    wish(open: Migrates, now: Wishing | undefined, before: Wishing | undefined): Migrates {
+      return moveWish(now) === moveWish(before) ? [] : open;
     },
 
     /** The volume's own objects. */

@@ -17,6 +17,7 @@ import {
   movesWith,
 } from '../activities/cluster/migration-objects.ts';
 import type { MigrationWorkflows } from '../activities/cluster/migration-workflows.ts';
+import { type StayJudge, withLiveWishes } from '../activities/cluster/stay.ts';
 import { type ClusterStores, viewPod } from '../activities/cluster/stores.ts';
 import { whyWithdrawn } from '../activities/cluster/volume-facts.ts';
 import { claimOf, companionsOf, replicasOf } from '../activities/cluster/volume-objects.ts';
@@ -26,7 +27,7 @@ import { type Phase, stateOfPhase } from '../core/contracts/phases.ts';
 import { decideMigrateRequest, type MigrateRequestDecision, type MigrateRequestFacts } from '../core/domain/migrate-request.ts';
 import type { KubeClient } from '../system/kube/client.ts';
 import { isAlreadyExists } from '../system/kube/errors.ts';
-import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../system/kube/hwameistor-resources.ts';
+import { localStorageNodes, localVolumeMigrates, localVolumeReplicas } from '../system/kube/hwameistor-resources.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
 import { keyOf, pods } from '../system/kube/resources.ts';
 
@@ -35,6 +36,7 @@ export interface MigrateRequestDependencies {
   readonly stores: ClusterStores;
   readonly changes: ClusterChanges;
   readonly workflows: Pick<MigrationWorkflows, 'startOrFollow'>;
+  readonly whyStays: StayJudge;
   /** What an empty Temporal server needs before a workflow can be started. */
   readonly prepareTemporal: () => Promise<void>;
   readonly now: () => Date;
@@ -101,21 +103,28 @@ export class MigrateRequestTrigger {
 
   /** A refusal is final: before it is said, what it rests on is read live, because what the request names may have been made in the same breath. */
   async #decide(request: LocalVolumeMigrate, known: Migrates): Promise<MigrateRequestDecision> {
-    const { kube, stores } = this.#dependencies;
+    const { kube, stores, whyStays } = this.#dependencies;
     const { volumeName, sourceNode } = request.spec;
     const common = await this.#facts(request, known);
     const isStorageNode = stores.localStorageNodes.get(keyOf({ name: sourceNode })) !== undefined;
     const replicaNodes = nodesOf(stores.localVolumes.get(keyOf({ name: volumeName })), replicasOf(stores, volumeName));
-    const decision = decideMigrateRequest({ ...common, isStorageNode, replicaNodes });
+    const stays = whyStays(stores, volumeName, sourceNode);
+    const decision = decideMigrateRequest({ ...common, isStorageNode, replicaNodes, stays });
     if (decision.kind !== 'end' || decision.reason === undefined) return decision;
 
-    const [storageNode, localVolume, replicas] = await Promise.all([
+    const [storageNode, replicas, live] = await Promise.all([
       kube.find(localStorageNodes, { name: sourceNode }),
-      kube.find(localVolumes, { name: volumeName }),
       kube.list(localVolumeReplicas),
+      withLiveWishes(kube, stores),
     ]);
-    const live = replicas.filter(({ spec }) => spec.volumeName === volumeName);
-    return decideMigrateRequest({ ...common, isStorageNode: storageNode !== undefined, replicaNodes: nodesOf(localVolume, live) });
+    const localVolume = live.localVolumes.get(keyOf({ name: volumeName }));
+    const standing = replicas.filter(({ spec }) => spec.volumeName === volumeName);
+    return decideMigrateRequest({
+      ...common,
+      isStorageNode: storageNode !== undefined,
+      replicaNodes: nodesOf(localVolume, standing),
+      stays: whyStays(live, volumeName, sourceNode),
+    });
   }
 
   async #facts(request: LocalVolumeMigrate, known: Migrates): Promise<Omit<MigrateRequestFacts, 'isStorageNode' | 'replicaNodes'>> {

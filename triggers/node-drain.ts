@@ -8,6 +8,7 @@
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { isOpen, triggerOf } from '../activities/cluster/migration-objects.ts';
 import { isHeld, migrationsAwayFrom, volumesOn } from '../activities/cluster/node-eviction.ts';
+import { moveWish, type StayJudge } from '../activities/cluster/stay.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { evictionDisabled } from '../activities/cluster/volume-facts.ts';
 import { decideNodeDrain, isToBeEmptied, type NodeDrainFacts, needsEviction } from '../core/domain/node-drain.ts';
@@ -18,6 +19,7 @@ import type { WorkflowSignals } from './workflow-signals.ts';
 export interface NodeDrainDependencies {
   readonly stores: ClusterStores;
   readonly changes: ClusterChanges;
+  readonly whyStays: StayJudge;
   readonly signals: Pick<WorkflowSignals, 'evictNode' | 'nodeChanged' | 'isEvicting'>;
   /** What an empty Temporal server needs before a workflow can be started. */
   readonly prepareTemporal: () => Promise<void>;
@@ -59,6 +61,12 @@ export class NodeDrainTrigger {
       }),
       changes.subscribe('localVolumeReplicas', (_, now, before) => {
         if (now && !before) this.#queue.add(now.spec.nodeName);
+      }),
+      changes.subscribe('localVolumes', (_, now, before) => {
+        if (moveWish(now) !== moveWish(before)) this.#lookAtAll();
+      }),
+      changes.subscribe('persistentVolumeClaims', (_, now, before) => {
+        if (moveWish(now) !== moveWish(before)) this.#lookAtAll();
       }),
       changes.subscribe('localVolumeMigrates', (_, now, before) => {
         if (now && isHeld(now) && !(before && isHeld(before))) this.#queue.add(now.spec.sourceNode);
@@ -104,7 +112,7 @@ export class NodeDrainTrigger {
   }
 
   #facts(name: string): NodeDrainFacts {
-    const { stores } = this.#dependencies;
+    const { stores, whyStays } = this.#dependencies;
     const node = stores.nodes.get(name);
     const away = migrationsAwayFrom(stores, name);
     const underWay = away.some((migrate) => isOpen(migrate) && triggerOf(migrate) === 'node-drain');
@@ -114,7 +122,7 @@ export class NodeDrainTrigger {
       cordoned: node?.spec?.unschedulable ?? false,
       disabled: evictionDisabled(node?.metadata.labels),
       before: this.#toBeEmptied.get(name),
-      somethingToMove: volumesOn(stores, name).some((volume) => !held.includes(volume)) || underWay,
+      somethingToMove: volumesOn(stores, name).some((volume) => !held.includes(volume) && !whyStays(stores, volume, name)) || underWay,
       underWay,
     };
   }

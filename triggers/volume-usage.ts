@@ -63,7 +63,11 @@ export class VolumeUsageTrigger {
       changes.subscribe('volumeAttachments', (_, now, before) => this.#add(concerned.volumeAttachment(this.#open(), now, before))),
       changes.subscribe('nodes', (name, now, before) => this.#add(concerned.node(this.#open(), name, now, before))),
       changes.subscribe('localStorageNodes', (name, now, before) => this.#add(concerned.localStorageNode(this.#open(), name, now, before))),
-      changes.subscribe('localVolumes', (name) => this.#add(concerned.object(this.#open(), name))),
+      changes.subscribe('localVolumes', (name, now, before) => {
+        this.#add(concerned.object(this.#open(), name));
+        this.#add(concerned.wish(this.#open(), now, before));
+      }),
+      changes.subscribe('persistentVolumeClaims', (_, now, before) => this.#add(concerned.wish(this.#open(), now, before))),
       changes.subscribe('localVolumeReplicas', (_, now, before) =>
         this.#add(concerned.object(this.#open(), (now ?? before)?.spec.volumeName)),
       ),

@@ -21,6 +21,7 @@ import {
   rememberStart,
 } from '../core/domain/eviction-plan.ts';
 import { describeEviction } from '../core/domain/progress.ts';
+import { inWords } from '../core/domain/stay.ts';
 import { onCluster } from './activities.ts';
 import { failureOf } from './failure.ts';
 import { lookAgainSignal, migrationEndedSignal, nodeChangedSignal } from './messages.ts';
@@ -167,7 +168,10 @@ function show({ node, facts, held, troubles }: Eviction, waitsForApiServer = fal
 }
 
 function messageOf(report: EventReason, facts: NodeEvictionFacts, { start, held }: EvictionPlan): string {
-  const kept = held.length > 0 ? `; held back by a person: ${held.join(', ')}` : '';
+  const kept = [
+    ...(held.length > 0 ? [`; held back by a person: ${held.join(', ')}`] : []),
+    ...facts.volumes.flatMap(({ volume, stays }) => (stays ? [`; ${inWords(volume, stays)}`] : [])),
+  ].join('');
   if (report === 'EvictionStarted') return `moves ${start.length} volumes to other nodes${kept}`;
   if (report === 'EvictionCompleted') return `all volumes have moved to other nodes${kept}`;
   return facts.exists ? 'the volumes stay: the node is to be emptied no longer' : 'the node is gone';

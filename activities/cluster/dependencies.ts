@@ -3,6 +3,7 @@ import type { FaultPoint } from '../../core/contracts/configuration.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import type { EventRecorder } from '../../system/kube/events.ts';
 import type { MigrationWorkflows } from './migration-workflows.ts';
+import type { StayJudge } from './stay.ts';
 import type { ClusterStores } from './stores.ts';
 import type { SyncTurns } from './turns.ts';
 
@@ -17,6 +18,7 @@ export interface ClusterDependencies {
   readonly scheduledAt: () => number;
   /** Where the agents' Leases are. */
   readonly namespace: string;
+  readonly whyStays: StayJudge;
   /** Source and target are hashed whole before a PersistentVolume is changed. */
   readonly hashCheck: boolean;
   readonly logger: { warn(fields: object, message: string): void };

@@ -20,7 +20,7 @@ import { hasEnded, isOpen, isRequest, labelsOf, migrationName, migrationsOf } fr
 import { observeVolume } from './volume-facts.ts';
 import { mirrorEnd } from './volume-objects.ts';
 
-type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'hashCheck'>;
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'whyStays' | 'hashCheck'>;
 
 export const openMigration =
   (deps: Deps): ClusterActivities['openMigration'] =>

@@ -17,7 +17,7 @@ type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
  * to be told of.
  */
 export const observeNodeEviction =
-  ({ kube, stores }: Deps): ClusterActivities['observeNodeEviction'] =>
+  ({ kube, stores, whyStays }: Deps & Pick<ClusterDependencies, 'whyStays'>): ClusterActivities['observeNodeEviction'] =>
   async ({ node: name }) => {
     const node = await kube.find(nodes, { name });
     const away = migrationsAwayFrom(stores, name);
@@ -29,10 +29,11 @@ export const observeNodeEviction =
       exists: node !== undefined,
       cordoned,
       disabled,
-      volumes: volumesOn(stores, name).map((volume) => ({
-        volume,
-        held: away.some((migrate) => migrate.spec.volumeName === volume && isHeld(migrate)),
-      })),
+      volumes: volumesOn(stores, name).map((volume) => {
+        const stays = whyStays(stores, volume, name);
+        const held = away.some((migrate) => migrate.spec.volumeName === volume && isHeld(migrate));
+        return { volume, held, ...(stays && { stays }) };
+      }),
       running: away.filter(concerns).map(describeRunning),
     };
   };

@@ -16,14 +16,14 @@ export interface Store<T> {
 
 /** What is read of a pod: pods are many, and most of each is of no interest here. */
 export interface PodView {
-  readonly metadata: Pick<Pod['metadata'], 'name' | 'namespace' | 'uid' | 'resourceVersion'>;
+  readonly metadata: Pick<Pod['metadata'], 'name' | 'namespace' | 'uid' | 'resourceVersion' | 'labels'>;
   readonly spec?: Pick<NonNullable<Pod['spec']>, 'nodeName' | 'nodeSelector' | 'affinity' | 'tolerations' | 'volumes'>;
   readonly status?: Pick<NonNullable<Pod['status']>, 'phase'>;
 }
 
 /** The projection of the watcher that keeps the pods. Of a pod's volumes only those made of claims stay. */
 export function viewPod({ metadata, spec, status }: Pod): PodView {
-  const { name, namespace, uid, resourceVersion } = metadata;
+  const { name, namespace, uid, resourceVersion, labels } = metadata;
   const { nodeName, nodeSelector, affinity, tolerations, volumes } = spec ?? {};
   const claimed = volumes
     ?.filter((volume) => volume.persistentVolumeClaim ?? volume.ephemeral)
@@ -33,7 +33,7 @@ export function viewPod({ metadata, spec, status }: Pod): PodView {
       ...(ephemeral && { ephemeral: {} }),
     }));
   return {
-    metadata: { name, uid, resourceVersion, ...(namespace !== undefined && { namespace }) },
+    metadata: { name, uid, resourceVersion, ...(namespace !== undefined && { namespace }), ...(labels && { labels }) },
     spec: {
       ...(nodeName !== undefined && { nodeName }),
       ...(nodeSelector && { nodeSelector }),

@@ -3,6 +3,7 @@ import type { ClusterActivities, VolumeFacts } from '../../core/contracts/cluste
 import type { MigrationRef } from '../../core/contracts/migration.ts';
 import { Annotation, agentLease, Label, type Trigger } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import { inWords } from '../../core/domain/stay.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { isLeaseHeld } from '../../system/kube/lease.ts';
@@ -14,7 +15,7 @@ import { claimOf, mirrorEnd, persistentVolumeOf, podsOf, replicaNodesOf, replica
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
 type Seen = Pick<ClusterDependencies, 'kube' | 'stores'>;
-type Deps = Facts & Seen;
+type Deps = Facts & Seen & Pick<ClusterDependencies, 'whyStays'>;
 
 /**
  * A run's first look (no migration yet) reads LocalVolume, replica and migration live: a store that lags would show a volume that has just left, and a
@@ -35,7 +36,8 @@ export const observeVolume =
           ],
     );
     const source = mirrorEnd(stores, sourceNode);
-    const unwanted = await whyUnwanted(deps, sourceNode, migrate ?? trigger);
+    const stay = deps.whyStays(stores, volume, sourceNode);
+    const unwanted = (await whyUnwanted(deps, sourceNode, migrate ?? trigger)) ?? (stay && inWords(volume, stay));
     const percent = percentOf(migrate);
     return {
       ...(localVolume && { localVolume: describeVolume(stores, localVolume) }),

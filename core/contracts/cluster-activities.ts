@@ -2,7 +2,16 @@
  * What the controller does for a migration: everything that is read from or written to Kubernetes. Reads come from the watchers' stores, never
  * from a poll of the API server; what allows a destructive step is read live by the agent.
  */
-import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd, ThinVolume, TurnLimits, TurnRequest } from './migration.ts';
+import type {
+  MigrateVolumeInput,
+  MigrationEnded,
+  MigrationRef,
+  MirrorEnd,
+  Stay,
+  ThinVolume,
+  TurnLimits,
+  TurnRequest,
+} from './migration.ts';
 import type { Trigger } from './names.ts';
 import type { Phase } from './phases.ts';
 import type { EventReason, Refusal } from './reasons.ts';
@@ -29,7 +38,7 @@ export interface VolumeFacts {
   /** The replica on the source node. */
   readonly sourceReplica?: { readonly name: string };
   readonly source?: MirrorEnd;
-  /** Why the move is wanted no longer ("uncordoned", "label … disable", "deleted"); undefined: it is wanted. */
+  /** Why the move is wanted no longer ("uncordoned", "label … disable", "deleted", "is kept"); undefined: it is wanted. */
   readonly unwanted?: string;
   /** What still holds the volume on its source according to the API, in words ("pod default/db-0", "node.status.volumesInUse"); empty: free. */
   readonly heldBy: readonly string[];
@@ -114,6 +123,8 @@ export interface NodeEvictionFacts {
     readonly volume: string;
     /** A person aborted its move since the node was cordoned. */
     readonly held: boolean;
+    /** It is not to move at all. */
+    readonly stays?: Stay;
   }[];
   /** Migrations away from this node that have not ended, by volume. */
   readonly running: readonly {

@@ -102,6 +102,14 @@ export interface MigrationEnded {
   readonly abortedByPerson: boolean;
 }
 
+/** Why a volume stays where it is. */
+export interface Stay {
+  /** kept: somebody wants it so. refused: it is one that Rehome must not move. */
+  readonly kind: 'kept' | 'refused';
+  /** In words. */
+  readonly why: string;
+}
+
 export interface EvictNodeInput {
   readonly node: string;
 }

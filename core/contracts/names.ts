@@ -36,6 +36,8 @@ export const Annotation = {
   holdReleased: 'rehome.io/hold-released',
   /** On a Node or a LocalVolume, `true`: its volumes are copied while pods use them, and only the last step waits for the pods to go. */
   online: 'rehome.io/online',
+  /** On a LocalVolume or its claim: `never` keeps the volume where it is; `always` lets one go that would be refused, see `core/domain/stay.ts`. */
+  move: 'rehome.io/move',
   /** On a LocalVolumeMigrate, `need` (default) or `forbid`: whether its target must be one that the volume's pods may run on. HwameiStor's. */
   replicaAffinity: 'hwameistor.io/replica-affinity',
   /** On a LocalVolumeMigrate that was made because another asked for all volumes of a pod: the name of that one. */

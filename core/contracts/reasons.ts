@@ -57,7 +57,13 @@ export const PERMANENT_ERRORS = [
 export type PermanentError = (typeof PERMANENT_ERRORS)[number];
 
 /** Why a LocalVolumeMigrate that somebody made is not begun. */
-export const REQUEST_REFUSALS = ['LocalVolumeMissing', 'StorageNodeMissing', 'SourceReplicaMissing', 'OtherVolumesBound'] as const;
+export const REQUEST_REFUSALS = [
+  'LocalVolumeMissing',
+  'StorageNodeMissing',
+  'SourceReplicaMissing',
+  'OtherVolumesBound',
+  'VolumeStays',
+] as const;
 export type RequestRefusal = (typeof REQUEST_REFUSALS)[number];
 
 /** Types of errors worth another attempt. */
@@ -105,5 +111,6 @@ export const EVACUATED_REASONS = [
   'MigrationsUnderWay',
   'AgentNotReporting',
   'NothingLeft',
+  'KeptVolumesLeft',
 ] as const;
 export type EvacuatedReason = (typeof EVACUATED_REASONS)[number];

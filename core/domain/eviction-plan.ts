@@ -39,7 +39,8 @@ export interface EvictionPlan {
 export function planEviction(facts: NodeEvictionFacts, memory: EvictionMemory): EvictionPlan {
   const wanted = facts.exists && facts.cordoned && !facts.disabled;
   const held = new Set([...facts.volumes.filter((volume) => volume.held).map(({ volume }) => volume), ...memory.held]);
-  const settled = new Set([...held, ...memory.moved, ...memory.idle]);
+  const staying = facts.volumes.filter(({ stays }) => stays !== undefined).map(({ volume }) => volume);
+  const settled = new Set([...held, ...staying, ...memory.moved, ...memory.idle]);
   const toMove = wanted ? facts.volumes.map(({ volume }) => volume).filter((volume) => !settled.has(volume)) : [];
   // Also when nothing is to move: a migration that was terminated half-way has to be taken back or brought to its end.
   const underWay = facts.running

@@ -4,7 +4,9 @@
  * Decided by level: from how it and the objects around it are now, so that it may be looked at any number of times. What the schema cannot know is
  * refused here, with the remedy: nothing was begun then, and the volume is as it was.
  */
+import type { Stay } from '../contracts/migration.ts';
 import type { RequestRefusal } from '../contracts/reasons.ts';
+import { inWords } from './stay.ts';
 
 export interface MigrateRequestFacts {
   readonly volume: string;
@@ -22,6 +24,8 @@ export interface MigrateRequestFacts {
   readonly replicaNodes: readonly string[] | undefined;
   /** The other volumes on the source that the same pods use, or of its group, and that nobody moves yet. */
   readonly companions: readonly string[];
+  /** Why it is not to move at all. */
+  readonly stays?: Stay | undefined;
 }
 
 export interface OtherMigration {
@@ -57,6 +61,7 @@ function refusalOf(facts: MigrateRequestFacts): MigrateRequestDecision | undefin
     const where = replicaNodes.length === 0 ? 'on no node' : `on ${[...replicaNodes].sort().join(', ')}`;
     return refused('SourceReplicaMissing', `${volume} lies ${where}, not on ${sourceNode}`);
   }
+  if (facts.stays) return refused('VolumeStays', inWords(volume, facts.stays));
   if (!migrateAllVols && companions.length > 0) {
     return refused(
       'OtherVolumesBound',

@@ -8,7 +8,7 @@ export interface NodeDrainFacts {
   readonly disabled: boolean;
   /** Whether the node was to be emptied when it was looked at last; undefined: this is the first look since this process leads. */
   readonly before: boolean | undefined;
-  /** A volume lies there, or is on its way from there, that no person keeps there. */
+  /** A volume lies there, or is on its way from there, that is not to stay. */
   readonly somethingToMove: boolean;
   /** A migration away from it has begun, because it was cordoned, and not ended. */
   readonly underWay: boolean;

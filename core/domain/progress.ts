@@ -2,6 +2,7 @@
 import type { NodeEvictionFacts } from '../contracts/cluster-activities.ts';
 import type { MigrationProgress, TurnRequest } from '../contracts/migration.ts';
 import type { Refusal } from '../contracts/reasons.ts';
+import { inWords } from './stay.ts';
 import type { Turns } from './turns.ts';
 
 export interface MigrationView extends MigrationProgress {
@@ -58,10 +59,11 @@ export function describeEviction({ node, facts, held, troubles, waitsForApiServe
 
 function volumeRows(facts: NodeEvictionFacts, held: readonly string[]): readonly (readonly string[])[] {
   const running = new Map(facts.running.map((migration) => [migration.volume, migration]));
-  const volumes = [...new Set([...facts.volumes.map(({ volume }) => volume), ...running.keys()])].sort();
+  const staying = new Map(facts.volumes.map(({ volume, stays }) => [volume, stays && inWords(volume, stays)]));
+  const volumes = [...new Set([...staying.keys(), ...running.keys()])].sort();
   return volumes.map((volume) => {
     const migration = running.get(volume);
-    const waits = held.includes(volume) ? 'held back by a person until the node is uncordoned' : 'not begun';
+    const waits = staying.get(volume) ?? (held.includes(volume) ? 'held back by a person until the node is uncordoned' : 'not begun');
     const percent = migration?.percent === undefined ? '' : `${migration.percent} %`;
     return [volume, migration?.target ?? '', migration?.phase ?? '', percent, migration?.message ?? waits].map(inCell);
   });

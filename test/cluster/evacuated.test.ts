@@ -15,7 +15,8 @@ let reconcilers: readonly { start(): void; stop(): Promise<void> }[];
 beforeAll(async () => {
   world = await MigrationWorld.start();
   const logger = { info: () => undefined, warn: () => undefined };
-  const dependencies = { kube: world.client, stores: world.watchers.stores, namespace: NAMESPACE, now: () => new Date(), logger };
+  const { whyStays } = world.dependencies;
+  const dependencies = { kube: world.client, whyStays, stores: world.watchers.stores, namespace: NAMESPACE, now: () => new Date(), logger };
   reconcilers = [new EvacuatedReconciler({ ...dependencies, changes: world.watchers }), new StorageNodeStateReconciler(dependencies)];
   for (const reconciler of reconcilers) reconciler.start();
 });

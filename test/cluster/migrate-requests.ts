@@ -52,14 +52,14 @@ export class MigrateRequests {
 
   startTriggers(stores = this.world.watchers.stores): void {
     const { watchers, dependencies, activities } = this.world;
-    const { kube, now } = dependencies;
+    const { kube, now, whyStays } = dependencies;
     const logger = { info: () => undefined, warn: (fields: object, message: string) => void this.problems.push({ ...fields, message }) };
     const workflows = createMigrationWorkflows(this.temporal, CONTROLLER_TASK_QUEUE);
     const signals = createWorkflowSignals(this.temporal, CONTROLLER_TASK_QUEUE);
     const { findMigration } = activities;
     const prepareTemporal = async () => undefined;
     this.#triggers = [
-      new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, prepareTemporal, now, logger }),
+      new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, whyStays, prepareTemporal, now, logger }),
       new VolumeUsageTrigger({
         stores,
         changes: watchers,

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { vi } from 'vitest';
 import type { ClusterDependencies } from '../../activities/cluster/dependencies.ts';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
+import { createStayJudge } from '../../activities/cluster/stay.ts';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { MigrateVolumeInput, MigrationEnded, MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
 import { agentLease, CSI_DRIVER, TOPOLOGY_KEY } from '../../core/contracts/names.ts';
@@ -88,6 +89,7 @@ export class MigrationWorld {
       now: () => new Date(),
       scheduledAt: () => Date.now(),
       namespace: NAMESPACE,
+      whyStays: createStayJudge({ rehome: NAMESPACE, temporal: 'temporal' }),
       hashCheck: true,
       logger,
       reachFaultPoint: () => undefined,

@@ -38,10 +38,11 @@ function startTriggers(): void {
   const signals = createWorkflowSignals(temporal, CONTROLLER_TASK_QUEUE);
   const workflows = createMigrationWorkflows(temporal, CONTROLLER_TASK_QUEUE);
   const { findMigration, releaseHolds } = world.activities;
+  const { whyStays } = world.dependencies;
   const changes = world.watchers;
   const prepareTemporal = async () => undefined;
   triggers = [
-    new NodeDrainTrigger({ stores, changes, signals, prepareTemporal, releaseHolds: (node) => releaseHolds({ node }), logger }),
+    new NodeDrainTrigger({ stores, changes, whyStays, signals, prepareTemporal, releaseHolds: (node) => releaseHolds({ node }), logger }),
     new VolumeUsageTrigger({
       stores,
       changes,

@@ -53,6 +53,32 @@ describe.concurrent('a cordoned node', () => {
     expect(placeOf(harness, harness.data)).toBe(n2);
   });
 
+  test('is emptied but for the volumes that are kept or refused, and the Event says so', async ({ harness }) => {
+    const { world, n1, n2, data } = harness;
+    const [kept, etcd] = [harness.volume('kept'), harness.volume('etcd')];
+    world.addVolume(kept, n1).stays = { kind: 'kept', why: 'somebody says so' };
+    world.addVolume(etcd, n1).stays = { kind: 'refused', why: 'etcd runs on it' };
+    await harness.cordon();
+    await harness.eviction().result();
+    expect(placesOf(harness, [data, kept, etcd])).toEqual([n2, n1, n1]);
+    expect(world.migrates.map(({ ref }) => ref.volume)).toEqual([data]);
+    expect(world.events.at(-1)).toContain(`${kept} is kept (somebody says so); ${etcd} must not move (etcd runs on it; `);
+  });
+
+  test('keeps a volume that is to be kept from now on, exactly as it was, and its eviction ends', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    const before = structuredClone(world.node(n1).volumes.get(data));
+    const gate = world.faults.gate('awaitSync');
+    await harness.cordon();
+    await gate.reached;
+    world.volumes.get(data)!.stays = { kind: 'kept', why: 'somebody says so' };
+    await harness.migration().lookAgain();
+    await harness.eviction().result();
+    gate.open();
+    expect(harness.migrateObject()).toMatchObject({ phase: 'Aborted', message: `no longer wanted: ${data} is kept (somebody says so)` });
+    expect(world.node(n1).volumes.get(data)).toEqual(before);
+  });
+
   test('without volumes has its eviction end without a word', async ({ harness }) => {
     harness.world.volumes.clear();
     await harness.cordon();

@@ -8,6 +8,7 @@ import type { MigrationRef } from '../../core/contracts/migration.ts';
 import type { Trigger } from '../../core/contracts/names.ts';
 import { isTerminal, type Phase } from '../../core/contracts/phases.ts';
 import type { PermanentError, Refusal } from '../../core/contracts/reasons.ts';
+import { inWords } from '../../core/domain/stay.ts';
 import type { Migrate, Node, World } from './world.ts';
 
 const FORWARD: readonly Phase[] = ['CuttingOver', 'RemovingSource', 'Completed', 'NeedsAttention'];
@@ -37,7 +38,8 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       const node = world.node(sourceNode);
       const migrate = ref && world.openMigrate(volume);
       const percent = migrate?.percent;
-      const unwanted = whyUnwanted(world, volume, node, trigger);
+      const stays = objects?.stays && inWords(volume, objects.stays);
+      const unwanted = whyUnwanted(world, volume, node, trigger) ?? stays;
       return {
         ...(objects && {
           localVolume: {
@@ -93,8 +95,8 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       migrate.reportedAt = scheduledAt;
       const { ref, event, refusals, unfit, ...status } = report;
       Object.assign(migrate, status);
-      if (refusals) migrate.message = `${report.message}: ${inWords(refusals)}`;
-      if (unfit) migrate.message = `${report.message} (unfit: ${inWords(unfit)})`;
+      if (refusals) migrate.message = `${report.message}: ${listed(refusals)}`;
+      if (unfit) migrate.message = `${report.message} (unfit: ${listed(unfit)})`;
       if (report.phase === 'Reserving') delete migrate.target;
       if (report.phase !== 'NeedsAttention') delete migrate.parkedIn;
       if (migrate.phases.at(-1) !== report.phase) migrate.phases.push(report.phase);
@@ -147,13 +149,13 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
 
     async observeNodeEviction({ node: name }) {
       const node = world.nodes.get(name);
-      const volumes = [...world.volumes].filter(([, { replicas }]) => replicas.has(name)).map(([volume]) => volume);
+      const volumes = [...world.volumes].filter(([, { replicas }]) => replicas.has(name));
       const leaving = world.migrates.filter(({ sourceNode, phase }) => sourceNode === name && !isTerminal(phase));
       return {
         exists: node?.exists ?? false,
         cordoned: node?.cordoned ?? false,
         disabled: node?.disabled ?? false,
-        volumes: volumes.map((volume) => ({ volume, held: isHeld(world, volume, name) })),
+        volumes: volumes.map(([volume, { stays }]) => ({ volume, held: isHeld(world, volume, name), ...(stays && { stays }) })),
         running: leaving.map(({ ref, phase, target, message, percent }) => ({
           volume: ref.volume,
           phase,
@@ -248,7 +250,7 @@ function refusal(node: Node, { sourceNode, sizeBytes, givenUp }: ReserveRequest)
 
 const reserved = ({ name, storageAddress }: Node) => ({ kind: 'reserved', target: { node: name, storageAddress } }) as const;
 
-function inWords(refusals: Readonly<Record<string, Refusal>>): string {
+function listed(refusals: Readonly<Record<string, Refusal>>): string {
   return Object.entries(refusals)
     .map(([node, reason]) => `${node} ${reason}`)
     .join(', ');

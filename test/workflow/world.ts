@@ -3,7 +3,7 @@
  *
  * It behaves as the contracts of the activities say, and it keeps watch: whatever would lose data in a real cluster is written down as a violation.
  */
-import type { MigrationRef, MirrorEnd } from '../../core/contracts/migration.ts';
+import type { MigrationRef, MirrorEnd, Stay } from '../../core/contracts/migration.ts';
 import type { SectorRange, SkippedRanges } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { Faults } from './faults.ts';
@@ -66,6 +66,7 @@ export interface VolumeObjects {
   heldBy: string[];
   /** Copied beside its users. */
   online?: true;
+  stays?: Stay;
 }
 
 export interface Migrate {

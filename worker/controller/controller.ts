@@ -11,10 +11,12 @@ import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
 import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import { createStayJudge, type StayJudge } from '../../activities/cluster/stay.ts';
 import { createSyncTurns } from '../../activities/cluster/turns.ts';
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { ControllerConfiguration } from '../../core/contracts/configuration.ts';
 import { CONTROLLER_LEASE } from '../../core/contracts/names.ts';
+import { namespaceOfService } from '../../core/domain/stay.ts';
 import { EndedMigrationsReconciler } from '../../reconcilers/ended-migrations.ts';
 import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
 import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
@@ -82,7 +84,8 @@ async function run(
   closeAtEnd(() => watchers.stop());
   await waitUntil("the API server's objects", () => watchers.waitForSync(FIRST_LISTS_SECONDS), wait);
 
-  const parts = { configuration, logger, kube, client, prepareTemporal, watchers };
+  const whyStays = createStayJudge({ rehome: namespace, temporal: namespaceOfService(temporalAddress) });
+  const parts = { configuration, logger, kube, client, prepareTemporal, watchers, whyStays };
   const activities = clusterActivities(parts);
   const worker = await Worker.create({
     connection,
@@ -130,9 +133,10 @@ interface Parts {
   readonly client: Client;
   readonly prepareTemporal: () => Promise<void>;
   readonly watchers: ClusterWatchers;
+  readonly whyStays: StayJudge;
 }
 
-function clusterActivities({ configuration, logger, kube, client, watchers }: Parts): ClusterActivities {
+function clusterActivities({ configuration, logger, kube, client, watchers, whyStays }: Parts): ClusterActivities {
   const { namespace, hashCheck, taskQueue, faults } = configuration;
   return createClusterActivities({
     kube,
@@ -143,6 +147,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers }: Pa
     now: () => new Date(),
     scheduledAt: () => Context.current().info.currentAttemptScheduledTimestampMs,
     namespace,
+    whyStays,
     hashCheck,
     logger,
     reachFaultPoint: faultPoints(faults),
@@ -150,7 +155,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers }: Pa
 }
 
 function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonly LeaderTask[] {
-  const { configuration, logger, kube, client, prepareTemporal, watchers } = parts;
+  const { configuration, logger, kube, client, prepareTemporal, watchers, whyStays } = parts;
   const { namespace, taskQueue, retentionSeconds } = configuration;
   const { stores } = watchers;
   const signals = createWorkflowSignals(client, taskQueue);
@@ -159,11 +164,11 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
   const releaseHolds = (node: string) => activities.releaseHolds({ node });
   const now = () => new Date();
   return [
-    new NodeDrainTrigger({ stores, changes: watchers, signals, prepareTemporal, releaseHolds, logger }),
+    new NodeDrainTrigger({ stores, changes: watchers, whyStays, signals, prepareTemporal, releaseHolds, logger }),
     new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, prepareTemporal, findMigration, logger }),
-    new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, prepareTemporal, now, logger }),
+    new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, whyStays, prepareTemporal, now, logger }),
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
-    new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, now, logger }),
+    new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, now, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),
   ];

@@ -10,7 +10,10 @@ const empty: EvacuationFacts = {
   reportedVolumes: [],
   replicaVolumes: [],
   migrations: [],
+  stays: new Map(),
 };
+const kept = new Map([['data', { kind: 'kept', why: 'somebody says so' } as const]]);
+const refused = new Map([['data', { kind: 'refused', why: 'etcd runs on it' } as const]]);
 const syncing = { volume: 'data', waitsFor: 'Syncing' };
 
 describe('a node is evacuated', () => {
@@ -20,6 +23,14 @@ describe('a node is evacuated', () => {
   ])('%s', (_, change) => {
     const message = 'no volume is left and nothing is under way';
     expect(judgeEvacuation({ ...empty, ...change })).toEqual({ evacuated: true, reason: 'NothingLeft', message });
+  });
+
+  test('when nothing but kept volumes is left, and names them', () => {
+    expect(judgeEvacuation({ ...empty, reportedVolumes: ['data'], replicaVolumes: ['data'], stays: kept })).toEqual({
+      evacuated: true,
+      reason: 'KeptVolumesLeft',
+      message: 'nothing is under way, and no volume is to go: data is kept (somebody says so)',
+    });
   });
 });
 
@@ -37,6 +48,24 @@ describe('a node is not evacuated, and says why,', () => {
     ['while the agent sees a volume', { reportedVolumes: ['data'] }, 'VolumesRemain', /^still in the pools: data$/],
     ['while a replica is recorded that the agent does not see', { replicaVolumes: ['data'] }, 'VolumesRemain', /for data$/],
     ['also when it was evacuated before', { evacuated: true, replicaVolumes: ['data'] }, 'VolumesRemain', /for data$/],
+    [
+      'with a volume beside a kept one',
+      { replicaVolumes: ['data', 'log'], stays: kept },
+      'VolumesRemain',
+      /^no migration under way for log; data is kept \(somebody says so\)$/,
+    ],
+    [
+      'with a volume that is refused',
+      { replicaVolumes: ['data'], reportedVolumes: ['data'], stays: refused },
+      'VolumesRemain',
+      /^data must not move \(etcd runs on it; /,
+    ],
+    [
+      'while a volume moves that is to be kept',
+      { replicaVolumes: ['data'], migrations: [syncing], stays: kept },
+      'MigrationsUnderWay',
+      /^waits for data \(Syncing\)$/,
+    ],
     ['before the first report', { reportedVolumes: undefined }, 'AgentNotReporting', /not said yet/],
     ['while the agent is away', { agentAlive: false }, 'AgentNotReporting', /Lease has run out/],
   ])('%s', (_, change, reason, message) => {
@@ -51,7 +80,7 @@ describe('a node is not evacuated, and says why,', () => {
   });
 });
 
-test('whatever else is true, no node is evacuated with a volume, a migration, or without cordon', () => {
+test('whatever else is true, no node is evacuated with a volume that is not kept, a migration, or without cordon', () => {
   const names = fc.array(fc.constantFrom('data', 'log'), { maxLength: 2 });
   const facts = fc.record({
     cordoned: fc.boolean(),
@@ -61,10 +90,12 @@ test('whatever else is true, no node is evacuated with a volume, a migration, or
     reportedVolumes: fc.option(names, { nil: undefined }),
     replicaVolumes: names,
     migrations: fc.array(fc.constant(syncing), { maxLength: 1 }),
+    stays: fc.constantFrom(new Map(), kept, refused),
   });
   fc.assert(
     fc.property(facts, (given) => {
-      const isEmpty = given.reportedVolumes?.length === 0 && given.replicaVolumes.length === 0 && given.migrations.length === 0;
+      const isLeft = (volume: string) => given.stays.get(volume)?.kind !== 'kept';
+      const isEmpty = given.reportedVolumes?.some(isLeft) === false && !given.replicaVolumes.some(isLeft) && given.migrations.length === 0;
       const seen = given.agentAlive || given.evacuated;
       expect(judgeEvacuation(given).evacuated).toBe(given.cordoned && !given.disabled && isEmpty && seen);
     }),

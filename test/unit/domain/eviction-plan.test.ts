@@ -26,6 +26,23 @@ describe('on a node that is to be emptied', () => {
     ['what is followed is not started again', {}, { following: ['a'] }, ['b']],
     ['what a person holds stays, as the objects say', { volumes: [{ volume: 'a', held: true }] }, {}, []],
     ['what a person holds stays, before the objects say so', {}, { held: ['a'] }, ['b']],
+    [
+      'what is kept or refused stays',
+      {
+        volumes: [
+          { volume: 'a', held: false, stays: { kind: 'kept', why: 'somebody says so' } },
+          { volume: 'b', held: false, stays: { kind: 'refused', why: 'etcd runs on it' } },
+        ],
+      },
+      {},
+      [],
+    ],
+    [
+      'what is kept and runs is joined, so that it is taken back',
+      { volumes: [{ volume: 'a', held: false, stays: { kind: 'kept', why: 'somebody says so' } }], running: [running('a')] },
+      {},
+      ['a'],
+    ],
     ['what has moved is not started again, before the objects say so', {}, { moved: ['a'] }, ['b']],
     ['what had nothing to move is not tried again at once', {}, { idle: ['b'] }, ['a']],
     ['what runs without being followed is joined', { volumes: [], running: [running('c')] }, {}, ['c']],

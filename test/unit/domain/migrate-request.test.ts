@@ -75,6 +75,11 @@ describe('a LocalVolumeMigrate that somebody made', () => {
       { kind: 'end', outcome: 'Aborted', reason: 'SourceReplicaMissing', message: 'refused: data lies on no node, not on n1' },
     ],
     [
+      'of a volume that is kept is refused',
+      { stays: { kind: 'kept', why: 'annotation rehome.io/move=never' } },
+      { kind: 'end', outcome: 'Aborted', reason: 'VolumeStays', message: 'refused: data is kept (annotation rehome.io/move=never)' },
+    ],
+    [
       'of one volume alone is refused where another is bound to it',
       { migrateAllVols: false, companions: ['log'] },
       {

@@ -66,6 +66,7 @@ describe('an eviction is described', () => {
       { volume: 'log', held: true },
       { volume: 'data', held: false },
       { volume: 'late', held: false },
+      { volume: 'wal', held: false, stays: { kind: 'kept' as const, why: 'somebody says so' } },
     ],
     running: [{ volume: 'data', phase: 'Syncing' as const, target: 'n2', message: 'copies to n2', percent: 42 }],
   };
@@ -79,6 +80,7 @@ describe('an eviction is described', () => {
       '| data | n2 | Syncing | 42 % | copies to n2 |',
       '| late |  |  |  | not begun |',
       '| log |  |  |  | held back by a person until the node is uncordoned |',
+      '| wal |  |  |  | wal is kept (somebody says so) |',
     ]);
   });
 

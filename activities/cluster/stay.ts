@@ -1,0 +1,53 @@
+/** Whether a volume stays where it is, by what its objects say. */
+import type { Stay } from '../../core/contracts/migration.ts';
+import { Annotation } from '../../core/contracts/names.ts';
+import { judgeStay, type OwnNamespaces, stayWith } from '../../core/domain/stay.ts';
+import type { KubeClient } from '../../system/kube/client.ts';
+import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { type KubeObject, keyOf, persistentVolumeClaims } from '../../system/kube/resources.ts';
+import type { ClusterStores, Store } from './stores.ts';
+import { claimOf, companionsOf, podsOf, replicaNodesOf } from './volume-objects.ts';
+
+/** @param node on which it lies. @returns undefined: it may go. */
+export type StayJudge = (stores: ClusterStores, volume: string, node: string) => Stay | undefined;
+
+export function createStayJudge(own: OwnNamespaces): StayJudge {
+  const judge = (stores: ClusterStores, volume: string) => judgeStay(stayFacts(stores, volume), own);
+  return (stores, volume, node) => {
+    const stay = judge(stores, volume);
+    if (stay) return stay;
+    for (const companion of companionsOf(stores, volume).filter((other) => replicaNodesOf(stores, other).includes(node))) {
+      const { name } = companion.metadata;
+      const staying = judge(stores, name);
+      if (staying) return stayWith(name, staying);
+    }
+    return undefined;
+  };
+}
+
+function stayFacts(stores: ClusterStores, volume: string) {
+  const name = claimOf(stores, volume);
+  const claim = name && stores.persistentVolumeClaims.get(keyOf(name));
+  const objects = [stores.localVolumes.get(keyOf({ name: volume })), claim];
+  return {
+    wishes: objects.map(moveWish).filter((wish) => wish !== undefined),
+    namespace: name?.namespace,
+    labels: [claim, ...(name ? podsOf(stores, name) : [])].map((object) => object?.metadata.labels ?? {}),
+  };
+}
+
+/** What somebody says about the moves of a volume, on its LocalVolume or its claim. */
+export function moveWish(object: { readonly metadata: Pick<KubeObject['metadata'], 'annotations'> } | undefined): string | undefined {
+  return object?.metadata.annotations?.[Annotation.move];
+}
+
+/** The stores, with what `moveWish` is read from live: for an answer that is final. */
+export async function withLiveWishes(kube: KubeClient, stores: ClusterStores): Promise<ClusterStores> {
+  const [volumes, claims] = await Promise.all([kube.list(localVolumes), kube.list(persistentVolumeClaims)]);
+  return { ...stores, localVolumes: storeOf(volumes), persistentVolumeClaims: storeOf(claims) };
+}
+
+function storeOf<T extends KubeObject | { readonly metadata: { readonly name: string } }>(objects: readonly T[]): Store<T> {
+  const byKey = new Map(objects.map((object) => [keyOf(object.metadata), object]));
+  return { list: () => objects, get: (key) => byKey.get(key) };
+}
