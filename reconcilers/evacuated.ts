@@ -31,6 +31,8 @@ export interface EvacuatedDependencies {
   /** Where the agents' Leases are. */
   readonly namespace: string;
   readonly whyStays: StayJudge;
+  /** From a node's cordon to the first of its migrations. */
+  readonly evictionDelaySeconds: number;
   readonly now: () => Date;
   readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
 }
@@ -128,6 +130,7 @@ export class EvacuatedReconciler {
       replicaVolumes,
       migrations: [...migrations, ...reserved.map((volume) => ({ volume, waitsFor: 'reserved here' }))],
       stays: new Map(stays),
+      delaySeconds: this.#dependencies.evictionDelaySeconds,
     });
   }
 

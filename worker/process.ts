@@ -66,7 +66,7 @@ export async function runProgram<Configuration extends { readonly logLevel: stri
 
 /** @param name says who writes. @throws {ConfigurationError} where the kubeconfig cannot be used, or there is neither one nor a service account. */
 export function openKube(kubeconfig: string | undefined, name: string): KubeClient {
-  if (kubeconfig === undefined && !process.env.KUBERNETES_SERVICE_HOST) {
+  if (kubeconfig === undefined && !process.env['KUBERNETES_SERVICE_HOST']) {
     throw new ConfigurationError('KUBECONFIG is not set, and this is no pod of a cluster. Set it to the path of a kubeconfig file.');
   }
   try {

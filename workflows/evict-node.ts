@@ -20,7 +20,7 @@ import {
   rememberLook,
   rememberStart,
 } from '../core/domain/eviction-plan.ts';
-import { describeEviction } from '../core/domain/progress.ts';
+import { delayInWords, describeEviction } from '../core/domain/progress.ts';
 import { inWords } from '../core/domain/stay.ts';
 import { onCluster } from './activities.ts';
 import { failureOf } from './failure.ts';
@@ -36,6 +36,8 @@ interface Eviction {
   facts?: NodeEvictionFacts;
   /** Volumes that a person holds back. */
   held: readonly string[];
+  /** Until then nothing is begun, in milliseconds since 1970; undefined: nothing waits for that. */
+  waitsUntil: number | undefined;
   /** What failed since the last look began, and why. */
   troubles: string[];
 }
@@ -45,7 +47,7 @@ const STARTED_TOGETHER = 10;
 
 /** @param memory of the run before, where the history became too long. */
 export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory = NOTHING_REMEMBERED): Promise<void> {
-  const eviction: Eviction = { node, remembered: memory, changes: 0, held: [], troubles: [] };
+  const eviction: Eviction = { node, remembered: memory, changes: 0, held: [], waitsUntil: undefined, troubles: [] };
   setHandler(nodeChangedSignal, () => {
     eviction.changes += 1;
     eviction.remembered = { ...eviction.remembered, idle: [] };
@@ -62,8 +64,13 @@ export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory
     if (next === 'look') continue;
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictNode>({ node }, eviction.remembered);
-    if (!(await condition(() => eviction.changes > seen, SLOW_NET_MILLISECONDS))) await findEnded(eviction);
+    if (!(await condition(() => eviction.changes > seen, pauseOf(eviction)))) await findEnded(eviction);
   }
+}
+
+/** To the next look that no signal asks for. */
+function pauseOf({ waitsUntil = Number.POSITIVE_INFINITY }: Eviction): number {
+  return Math.min(SLOW_NET_MILLISECONDS, Math.max(waitsUntil - Date.now(), 1));
 }
 
 /** Looks at the node and does what is to be done. @returns what then: another look at once, or after the next signal or a while. */
@@ -78,9 +85,10 @@ async function look(eviction: Eviction, seen: number): Promise<'end' | 'look' | 
     ),
   );
   if (!facts) return 'wait';
-  const plan = planEviction(facts, eviction.remembered);
-  eviction.remembered = rememberLook(eviction.remembered, facts);
-  Object.assign(eviction, { facts, held: plan.held });
+  const now = Date.now();
+  const plan = planEviction(facts, eviction.remembered, now);
+  eviction.remembered = rememberLook(eviction.remembered, facts, now);
+  Object.assign(eviction, { facts, held: plan.held, waitsUntil: plan.waitsUntil });
   show(eviction);
   if (plan.over && !plan.report && eviction.changes === seen) return 'end';
 
@@ -163,15 +171,17 @@ async function attempt<T>(eviction: Eviction, summary: string, step: (summary: s
   }
 }
 
-function show({ node, facts, held, troubles }: Eviction, waitsForApiServer = false): void {
-  setCurrentDetails(describeEviction({ node, held, troubles, waitsForApiServer, ...(facts && { facts }) }));
+function show({ node, facts, held, waitsUntil, troubles }: Eviction, waitsForApiServer = false): void {
+  const known = { ...(facts && { facts }), ...(waitsUntil !== undefined && { waitsUntil }) };
+  setCurrentDetails(describeEviction({ node, held, troubles, waitsForApiServer, ...known }));
 }
 
-function messageOf(report: EventReason, facts: NodeEvictionFacts, { start, held }: EvictionPlan): string {
+function messageOf(report: EventReason, facts: NodeEvictionFacts, { start, held, waitsUntil }: EvictionPlan): string {
   const kept = [
     ...(held.length > 0 ? [`; held back by a person: ${held.join(', ')}`] : []),
     ...facts.volumes.flatMap(({ volume, stays }) => (stays ? [`; ${inWords(volume, stays)}`] : [])),
   ].join('');
+  if (report === 'EvictionDelayed' && waitsUntil !== undefined) return `the volumes move ${delayInWords(waitsUntil)}${kept}`;
   if (report === 'EvictionStarted') return `moves ${start.length} volumes to other nodes${kept}`;
   if (report === 'EvictionCompleted') return `all volumes have moved to other nodes${kept}`;
   return facts.exists ? 'the volumes stay: the node is to be emptied no longer' : 'the node is gone';

@@ -19,6 +19,8 @@ export interface ClusterDependencies {
   /** Where the agents' Leases are. */
   readonly namespace: string;
   readonly whyStays: StayJudge;
+  /** From a node's cordon to the first of its migrations. */
+  readonly evictionDelaySeconds: number;
   /** Source and target are hashed whole before a PersistentVolume is changed. */
   readonly hashCheck: boolean;
   readonly logger: { warn(fields: object, message: string): void };

@@ -11,13 +11,14 @@ import type { ClusterStores } from './stores.ts';
 import { evictionDisabled, percentOf } from './volume-facts.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
+type ObserveDeps = Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays' | 'evictionDelaySeconds'>;
 
 /**
  * The node itself is read live: a look that was asked for because the node changed must not see what it was before, and there may be no other change
  * to be told of.
  */
 export const observeNodeEviction =
-  ({ kube, stores, whyStays }: Deps & Pick<ClusterDependencies, 'whyStays'>): ClusterActivities['observeNodeEviction'] =>
+  ({ kube, stores, whyStays, evictionDelaySeconds: delaySeconds }: ObserveDeps): ClusterActivities['observeNodeEviction'] =>
   async ({ node: name }) => {
     const node = await kube.find(nodes, { name });
     const away = migrationsAwayFrom(stores, name);
@@ -35,6 +36,7 @@ export const observeNodeEviction =
         return { volume, held, ...(stays && { stays }) };
       }),
       running: away.filter(concerns).map(describeRunning),
+      ...(delaySeconds > 0 && { delaySeconds }),
     };
   };
 

@@ -126,6 +126,8 @@ export interface NodeEvictionFacts {
     /** It is not to move at all. */
     readonly stays?: Stay;
   }[];
+  /** Nothing is begun before the node has been cordoned for so long: it may only be restarted. */
+  readonly delaySeconds?: number;
   /** Migrations away from this node that have not ended, by volume. */
   readonly running: readonly {
     readonly volume: string;

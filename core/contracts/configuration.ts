@@ -67,12 +67,14 @@ const count = z
 
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-/** An opening of a migration that outlived its run finds by an ended one that the volume has moved, so these stay for as long as a step may take. */
-const retentionSeconds = z
+/** In seconds. */
+const duration = z
   .string()
   .regex(/^\d{1,4}[smhd]$/, 'not a number of at most four digits and s, m, h or d')
-  .transform((text) => Number.parseInt(text, 10) * SECONDS[text.slice(-1)]!)
-  .refine((seconds) => seconds >= 60, 'less than a minute');
+  .transform((text) => Number.parseInt(text, 10) * SECONDS[text.slice(-1)]!);
+
+/** An opening of a migration that outlived its run finds by an ended one that the volume has moved, so these stay for as long as a step may take. */
+const retentionSeconds = duration.refine((seconds) => seconds >= 60, 'less than a minute');
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
 
@@ -113,6 +115,9 @@ const controllerVariables = z.object({
   REHOME_AGENTS: z.literal('own').default('own').describe("own: Rehome's agents look after the nodes' objects"),
   REHOME_SYNCS_PER_NODE: count.default(2).describe('the number of syncs that a node takes part in at once, for example 2'),
   REHOME_SYNCS_PER_CLUSTER: count.default(10).describe('the number of syncs that run at once in the cluster, for example 10'),
+  REHOME_EVICTION_DELAY: duration
+    .default(0)
+    .describe('how long a node keeps its volumes once it is cordoned, in case it is only restarted, for example 5m, or 0s'),
   REHOME_RETENTION: retentionSeconds
     .default(3600)
     .describe('how long a LocalVolumeMigrate stays once it has ended, at least a minute, for example 1h'),
@@ -165,6 +170,7 @@ export function parseControllerConfiguration(environment: Environment) {
     taskQueue: variables.TEMPORAL_TASK_QUEUE,
     agents: variables.REHOME_AGENTS,
     syncLimits: { perNode: variables.REHOME_SYNCS_PER_NODE, perCluster: variables.REHOME_SYNCS_PER_CLUSTER },
+    evictionDelaySeconds: variables.REHOME_EVICTION_DELAY,
     retentionSeconds: variables.REHOME_RETENTION,
     /** Hash source and target whole at cut-over. */
     hashCheck: variables.REHOME_HASH_CHECK,

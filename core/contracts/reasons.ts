@@ -84,6 +84,7 @@ export type TransientError = (typeof TRANSIENT_ERRORS)[number];
 
 /** Reasons of Events on node, pod, claim, LocalVolume and LocalVolumeMigrate. */
 export const EVENT_REASONS = [
+  'EvictionDelayed',
   'EvictionStarted',
   'EvictionCompleted',
   'EvictionStopped',

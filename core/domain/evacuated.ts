@@ -23,6 +23,8 @@ export interface EvacuationFacts {
   readonly migrations: readonly { readonly volume: string; readonly waitsFor: string }[];
   /** Of the volumes on the node, those that are not to move. */
   readonly stays: ReadonlyMap<string, Stay>;
+  /** From the cordon to the first migration. */
+  readonly delaySeconds: number;
 }
 
 export interface Evacuation {
@@ -52,8 +54,9 @@ export function judgeEvacuation(facts: EvacuationFacts): Evacuation {
   const isToGo = (volume: string) => present.has(volume) && !facts.stays.has(volume);
   const unattended = facts.replicaVolumes.filter(isToGo);
   const leftOver = (facts.reportedVolumes ?? []).filter((volume) => isToGo(volume) && !unattended.includes(volume));
+  const delay = facts.delaySeconds > 0 ? ` (volumes begin to move ${facts.delaySeconds} s after the cordon)` : '';
   const remaining = [
-    ...(unattended.length > 0 ? [`no migration under way for ${listed(unattended)}`] : []),
+    ...(unattended.length > 0 ? [`no migration under way for ${listed(unattended)}${delay}`] : []),
     ...(leftOver.length > 0 ? [`still in the pools: ${listed(leftOver)}`] : []),
     ...(refused.length > 0 ? [listed(refused)] : []),
   ];

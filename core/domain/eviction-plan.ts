@@ -19,6 +19,8 @@ export interface EvictionMemory {
   readonly idle: readonly string[];
   /** Something was started since the last report that the eviction has ended. */
   readonly begun: boolean;
+  /** Since when it is seen that the node is to be emptied, in milliseconds since 1970; undefined: it is not. */
+  readonly wantedSince?: number;
 }
 
 export const NOTHING_REMEMBERED: EvictionMemory = { following: [], moved: [], held: [], idle: [], begun: false };
@@ -34,29 +36,41 @@ export interface EvictionPlan {
   readonly over: boolean;
   /** Volumes that stay because a person said so. */
   readonly held: readonly string[];
+  /** Until then, in milliseconds since 1970, nothing is begun; undefined: nothing waits for that. */
+  readonly waitsUntil?: number;
 }
 
-export function planEviction(facts: NodeEvictionFacts, memory: EvictionMemory): EvictionPlan {
-  const wanted = facts.exists && facts.cordoned && !facts.disabled;
+/** @param now milliseconds since 1970. */
+export function planEviction(facts: NodeEvictionFacts, memory: EvictionMemory, now: number): EvictionPlan {
+  const wanted = isToBeEmptied(facts);
   const held = new Set([...facts.volumes.filter((volume) => volume.held).map(({ volume }) => volume), ...memory.held]);
   const staying = facts.volumes.filter(({ stays }) => stays !== undefined).map(({ volume }) => volume);
   const settled = new Set([...held, ...staying, ...memory.moved, ...memory.idle]);
-  const toMove = wanted ? facts.volumes.map(({ volume }) => volume).filter((volume) => !settled.has(volume)) : [];
+  const leaving = wanted ? facts.volumes.map(({ volume }) => volume).filter((volume) => !settled.has(volume)) : [];
   // Also when nothing is to move: a migration that was terminated half-way has to be taken back or brought to its end.
   const underWay = facts.running
     .map(({ volume }) => volume)
     .filter((volume) => !memory.moved.includes(volume) && !memory.held.includes(volume));
 
+  const delayEnds = (memory.wantedSince ?? now) + (facts.delaySeconds ?? 0) * 1000;
+  const isDelayed = now < delayEnds && leaving.some((volume) => !memory.following.includes(volume) && !underWay.includes(volume));
+  const toMove = isDelayed ? [] : leaving;
   const start = [...new Set([...toMove, ...underWay])].filter((volume) => !memory.following.includes(volume)).sort();
-  const over = start.length === 0 && memory.following.length === 0;
-  const report = reportDue({ wanted, over, starts: start.length > 0, begun: memory.begun });
+  const over = start.length === 0 && memory.following.length === 0 && !isDelayed;
+  const isNew = memory.wantedSince === undefined;
+  const report = isDelayed && isNew ? 'EvictionDelayed' : reportDue({ wanted, over, starts: start.length > 0, begun: memory.begun });
   return {
     start,
     nudge: wanted ? [] : [...memory.following].sort(),
     ...(report && { report }),
     over,
     held: [...held].sort(),
+    ...(isDelayed && { waitsUntil: delayEnds }),
   };
+}
+
+function isToBeEmptied({ exists, cordoned, disabled }: NodeEvictionFacts): boolean {
+  return exists && cordoned && !disabled;
 }
 
 function reportDue({ wanted, over, starts, begun }: Record<'wanted' | 'over' | 'starts' | 'begun', boolean>): EventReason | undefined {
@@ -89,11 +103,15 @@ export function rememberEnd(memory: EvictionMemory, node: string, ended: Migrati
   };
 }
 
-/** What is remembered after a look at the node: holds last until it is uncordoned, a move until the objects tell it too. */
-export function rememberLook(memory: EvictionMemory, facts: NodeEvictionFacts): EvictionMemory {
+/**
+ * What is remembered after a look at the node: holds last until it is uncordoned, a move until the objects tell it too.
+ * @param now milliseconds since 1970.
+ */
+export function rememberLook({ wantedSince, ...memory }: EvictionMemory, facts: NodeEvictionFacts, now: number): EvictionMemory {
   const listed = new Set([...facts.volumes, ...facts.running].map(({ volume }) => volume));
   return {
     ...memory,
+    ...(isToBeEmptied(facts) && { wantedSince: wantedSince ?? now }),
     moved: memory.moved.filter((volume) => listed.has(volume)),
     held: facts.exists && !facts.cordoned ? [] : memory.held,
   };

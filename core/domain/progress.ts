@@ -39,17 +39,19 @@ export interface EvictionView {
   readonly facts?: NodeEvictionFacts;
   /** Held back by a person. */
   readonly held: readonly string[];
+  /** Until then nothing is begun, in milliseconds since 1970. */
+  readonly waitsUntil?: number;
   /** What failed and is tried again. */
   readonly troubles: readonly string[];
   readonly waitsForApiServer: boolean;
 }
 
-export function describeEviction({ node, facts, held, troubles, waitsForApiServer }: EvictionView): string {
+export function describeEviction({ node, facts, held, waitsUntil, troubles, waitsForApiServer }: EvictionView): string {
   const rows = facts ? volumeRows(facts, held) : [];
   const table = [['volume', 'target', 'phase', 'done', 'what happens'], ['---', '---', '---', '---', '---'], ...rows];
   const left = facts && rows.length === 0 ? '; no volume is left' : '';
   return [
-    `**${node}**: ${facts ? standing(facts) : 'not looked at yet'}${left}`,
+    `**${node}**: ${facts ? standing(facts, waitsUntil) : 'not looked at yet'}${left}`,
     ...(rows.length > 0 ? ['', ...table.map((cells) => `| ${cells.join(' | ')} |`)] : []),
     ...(waitsForApiServer || troubles.length > 0 ? [''] : []),
     ...(waitsForApiServer ? ['- waits for the API server'] : []),
@@ -82,10 +84,16 @@ export function describeTurns({ limits, running, waiting }: Turns, trouble?: str
   ].join('\n');
 }
 
-function standing({ exists, cordoned, disabled }: NodeEvictionFacts): string {
+function standing({ exists, cordoned, disabled }: NodeEvictionFacts, waitsUntil: number | undefined): string {
   if (!exists) return 'the node is gone';
   if (!cordoned) return 'not cordoned, nothing is to move';
-  return disabled ? 'label hwameistor.io/eviction=disable keeps its volumes' : 'cordoned, its volumes move';
+  if (disabled) return 'label hwameistor.io/eviction=disable keeps its volumes';
+  return waitsUntil === undefined ? 'cordoned, its volumes move' : `cordoned, its volumes move ${delayInWords(waitsUntil)}`;
+}
+
+/** @param until milliseconds since 1970. */
+export function delayInWords(until: number): string {
+  return `from ${new Date(until).toISOString()} on, unless it is uncordoned before`;
 }
 
 /** Messages of programs have line breaks, and bars would end the cell. */

@@ -52,7 +52,9 @@ export function stayWith(companion: string, { kind, why }: Stay): Stay {
 
 /** In words, for whoever asks what becomes of the volume. */
 export function inWords(volume: string, { kind, why }: Stay): string {
-  return kind === 'kept' ? `${volume} is kept (${why})` : `${volume} must not move (${why}; annotation ${Annotation.move}=never or always decides)`;
+  return kind === 'kept'
+    ? `${volume} is kept (${why})`
+    : `${volume} must not move (${why}; annotation ${Annotation.move}=never or always decides)`;
 }
 
 /**

@@ -16,7 +16,15 @@ beforeAll(async () => {
   world = await MigrationWorld.start();
   const logger = { info: () => undefined, warn: () => undefined };
   const { whyStays } = world.dependencies;
-  const dependencies = { kube: world.client, whyStays, stores: world.watchers.stores, namespace: NAMESPACE, now: () => new Date(), logger };
+  const dependencies = {
+    kube: world.client,
+    whyStays,
+    evictionDelaySeconds: 0,
+    stores: world.watchers.stores,
+    namespace: NAMESPACE,
+    now: () => new Date(),
+    logger,
+  };
   reconcilers = [new EvacuatedReconciler({ ...dependencies, changes: world.watchers }), new StorageNodeStateReconciler(dependencies)];
   for (const reconciler of reconcilers) reconciler.start();
 });

@@ -26,7 +26,7 @@ beforeEach(async () => {
   asking.startTriggers();
   parts = [
     new NodeDrainTrigger({ stores, changes, whyStays, signals, prepareTemporal, releaseHolds, logger }),
-    new EvacuatedReconciler({ kube, stores, changes, namespace, whyStays, now, logger }),
+    new EvacuatedReconciler({ kube, stores, changes, namespace, whyStays, evictionDelaySeconds: 0, now, logger }),
   ];
   for (const part of parts) part.start();
 });

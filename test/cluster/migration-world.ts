@@ -90,6 +90,7 @@ export class MigrationWorld {
       scheduledAt: () => Date.now(),
       namespace: NAMESPACE,
       whyStays: createStayJudge({ rehome: NAMESPACE, temporal: 'temporal' }),
+      evictionDelaySeconds: 0,
       hashCheck: true,
       logger,
       reachFaultPoint: () => undefined,

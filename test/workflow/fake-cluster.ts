@@ -155,6 +155,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         exists: node?.exists ?? false,
         cordoned: node?.cordoned ?? false,
         disabled: node?.disabled ?? false,
+        ...(world.evictionDelaySeconds > 0 && { delaySeconds: world.evictionDelaySeconds }),
         volumes: volumes.map(([volume, { stays }]) => ({ volume, held: isHeld(world, volume, name), ...(stays && { stays }) })),
         running: leaving.map(({ ref, phase, target, message, percent }) => ({
           volume: ref.volume,

@@ -117,6 +117,7 @@ export class World {
   hashCheck = false;
   /** Its users change what is compared while it is compared. */
   restless = false;
+  evictionDelaySeconds = 0;
   syncLimits = { perNode: 2, perCluster: 10 };
 
   addNode(name: string): Node {

@@ -137,7 +137,7 @@ interface Parts {
 }
 
 function clusterActivities({ configuration, logger, kube, client, watchers, whyStays }: Parts): ClusterActivities {
-  const { namespace, hashCheck, taskQueue, faults } = configuration;
+  const { namespace, evictionDelaySeconds, hashCheck, taskQueue, faults } = configuration;
   return createClusterActivities({
     kube,
     stores: watchers.stores,
@@ -148,6 +148,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers, whyS
     scheduledAt: () => Context.current().info.currentAttemptScheduledTimestampMs,
     namespace,
     whyStays,
+    evictionDelaySeconds,
     hashCheck,
     logger,
     reachFaultPoint: faultPoints(faults),
@@ -156,7 +157,7 @@ function clusterActivities({ configuration, logger, kube, client, watchers, whyS
 
 function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonly LeaderTask[] {
   const { configuration, logger, kube, client, prepareTemporal, watchers, whyStays } = parts;
-  const { namespace, taskQueue, retentionSeconds } = configuration;
+  const { namespace, taskQueue, evictionDelaySeconds, retentionSeconds } = configuration;
   const { stores } = watchers;
   const signals = createWorkflowSignals(client, taskQueue);
   const workflows = createMigrationWorkflows(client, taskQueue);
@@ -168,7 +169,7 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
     new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, prepareTemporal, findMigration, logger }),
     new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, whyStays, prepareTemporal, now, logger }),
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
-    new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, now, logger }),
+    new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, evictionDelaySeconds, now, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),
   ];

@@ -43,6 +43,12 @@ describe('a variable that cannot be right is named, with its value and what to s
       () => parseControllerConfiguration({ ...controller, REHOME_SYNCS_PER_NODE: '0' }),
     ],
     [
+      'a delay that is a word',
+      'REHOME_EVICTION_DELAY is "short"',
+      '5m',
+      () => parseControllerConfiguration({ ...controller, REHOME_EVICTION_DELAY: 'short' }),
+    ],
+    [
       'a retention without a unit',
       'REHOME_RETENTION is "60"',
       '1h',
@@ -141,6 +147,7 @@ describe('what is not set has its default', () => {
       taskQueue: 'rehome-controller',
       agents: 'own',
       syncLimits: { perNode: 2, perCluster: 10 },
+      evictionDelaySeconds: 0,
       retentionSeconds: 3600,
       hashCheck: false,
     });
@@ -173,6 +180,8 @@ test('what is set is taken, numbers as numbers and lists as lists', () => {
     { moment: 'after', step: 'switchObjects.delete' },
   ]);
   expect(parseControllerConfiguration({ ...controller, REHOME_HASH_CHECK: 'true' }).hashCheck).toBe(true);
+  const delayOf = (text: string) => parseControllerConfiguration({ ...controller, REHOME_EVICTION_DELAY: text }).evictionDelaySeconds;
+  expect(['0s', '5m'].map(delayOf)).toEqual([0, 300]);
   const retentionOf = (text: string) => parseControllerConfiguration({ ...controller, REHOME_RETENTION: text }).retentionSeconds;
   expect(['90s', '30m', '2h', '7d'].map(retentionOf)).toEqual([90, 1800, 7200, 604_800]);
 });

@@ -11,6 +11,7 @@ const empty: EvacuationFacts = {
   replicaVolumes: [],
   migrations: [],
   stays: new Map(),
+  delaySeconds: 0,
 };
 const kept = new Map([['data', { kind: 'kept', why: 'somebody says so' } as const]]);
 const refused = new Map([['data', { kind: 'refused', why: 'etcd runs on it' } as const]]);
@@ -48,6 +49,12 @@ describe('a node is not evacuated, and says why,', () => {
     ['while the agent sees a volume', { reportedVolumes: ['data'] }, 'VolumesRemain', /^still in the pools: data$/],
     ['while a replica is recorded that the agent does not see', { replicaVolumes: ['data'] }, 'VolumesRemain', /for data$/],
     ['also when it was evacuated before', { evacuated: true, replicaVolumes: ['data'] }, 'VolumesRemain', /for data$/],
+    [
+      'while a short absence is waited for',
+      { replicaVolumes: ['data'], delaySeconds: 300 },
+      'VolumesRemain',
+      /for data \(volumes begin to move 300 s after the cordon\)$/,
+    ],
     [
       'with a volume beside a kept one',
       { replicaVolumes: ['data', 'log'], stays: kept },
@@ -91,6 +98,7 @@ test('whatever else is true, no node is evacuated with a volume that is not kept
     replicaVolumes: names,
     migrations: fc.array(fc.constant(syncing), { maxLength: 1 }),
     stays: fc.constantFrom(new Map(), kept, refused),
+    delaySeconds: fc.constantFrom(0, 300),
   });
   fc.assert(
     fc.property(facts, (given) => {

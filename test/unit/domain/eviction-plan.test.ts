@@ -13,9 +13,10 @@ const facts: NodeEvictionFacts = {
   ],
   running: [],
 };
+const NOW = 1_000_000;
 const running = (volume: string) => ({ volume, phase: 'Syncing' as const, message: '' });
 const plan = (change: Partial<NodeEvictionFacts> = {}, memory: Partial<EvictionMemory> = {}) =>
-  planEviction({ ...facts, ...change }, { ...NOTHING_REMEMBERED, ...memory });
+  planEviction({ ...facts, ...change }, { ...NOTHING_REMEMBERED, ...memory }, NOW);
 
 describe('on a node that is to be emptied', () => {
   test('every volume begins to move, and the eviction is announced', () => {
@@ -57,6 +58,30 @@ describe('on a node that is to be emptied', () => {
   });
 });
 
+describe('on a node that may only be restarted', () => {
+  const delayed = { delaySeconds: 300 };
+
+  test('nothing begins before the delay is over, which is announced once', () => {
+    const waitsUntil = NOW + 300_000;
+    expect(plan(delayed)).toEqual({ start: [], nudge: [], report: 'EvictionDelayed', over: false, held: [], waitsUntil });
+    expect(plan(delayed, { wantedSince: NOW })).toEqual({ start: [], nudge: [], over: false, held: [], waitsUntil });
+    expect(plan(delayed, { wantedSince: NOW - 300_000 })).toMatchObject({ start: ['a', 'b'], report: 'EvictionStarted' });
+  });
+
+  test('what runs already is joined at once, and nothing is waited for where all of it runs', () => {
+    expect(plan({ ...delayed, running: [running('a')] })).toMatchObject({ start: ['a'], waitsUntil: NOW + 300_000 });
+    expect(plan({ ...delayed, running: [running('a'), running('b')] })).not.toHaveProperty('waitsUntil');
+  });
+
+  test.each<[string, Partial<NodeEvictionFacts>]>([
+    ['uncordoned', { cordoned: false }],
+    ['empty', { volumes: [] }],
+    ['left with what a person holds', { volumes: [{ volume: 'a', held: true }] }],
+  ])('but is %s it is over at once', (_, change) => {
+    expect(plan({ ...delayed, ...change }, { wantedSince: NOW })).toMatchObject({ start: [], over: true });
+  });
+});
+
 describe('on a node that is to be emptied no longer', () => {
   test.each<[string, Partial<NodeEvictionFacts>]>([
     ['uncordoned', { cordoned: false }],
@@ -91,9 +116,21 @@ describe('what is remembered', () => {
 
   test('a hold is forgotten when the node is seen uncordoned, a move when the objects tell it too', () => {
     const full = { ...memory, held: ['b'], moved: ['a', 'gone'] };
-    expect(rememberLook(full, facts)).toMatchObject({ held: ['b'], moved: ['a'] });
-    expect(rememberLook(full, { ...facts, cordoned: false })).toMatchObject({ held: [] });
-    expect(rememberLook(full, { ...facts, exists: false, cordoned: false })).toMatchObject({ held: ['b'] });
+    expect(rememberLook(full, facts, NOW)).toMatchObject({ held: ['b'], moved: ['a'] });
+    expect(rememberLook(full, { ...facts, cordoned: false }, NOW)).toMatchObject({ held: [] });
+    expect(rememberLook(full, { ...facts, exists: false, cordoned: false }, NOW)).toMatchObject({ held: ['b'] });
+  });
+
+  test('since when the node is to be emptied counts from the first look that found it so, and from anew after an uncordon', () => {
+    const since = (before: number | undefined, change: Partial<NodeEvictionFacts>) =>
+      rememberLook({ ...memory, ...(before !== undefined && { wantedSince: before }) }, { ...facts, ...change }, NOW).wantedSince;
+    expect(since(undefined, {})).toBe(NOW);
+    expect(since(7, {})).toBe(7);
+    expect([{ cordoned: false }, { disabled: true }, { exists: false }].map((change) => since(7, change))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
 
@@ -107,16 +144,25 @@ test('nothing is started that is followed or held, and it is never over while so
       selector: ({ volume }) => volume,
     }),
     running: names.map((volumes) => volumes.map(running)),
+    delaySeconds: fc.constantFrom(0, 300),
   });
-  const anyMemory = fc.record({ following: names, moved: names, held: names, idle: names, begun: fc.boolean() });
+  const anyMemory = fc.record({
+    following: names,
+    moved: names,
+    held: names,
+    idle: names,
+    begun: fc.boolean(),
+    wantedSince: fc.constantFrom(0, NOW),
+  });
   fc.assert(
     fc.property(anyFacts, anyMemory, (given, memory) => {
-      const { start, over, nudge } = planEviction(given, memory);
+      const { start, over, nudge } = planEviction(given, memory, NOW);
       for (const volume of start) expect([...memory.following, ...memory.held]).not.toContain(volume);
       if (over) expect([...memory.following, ...start]).toEqual([]);
       const wanted = given.exists && given.cordoned && !given.disabled;
+      const mayBegin = wanted && (given.delaySeconds === 0 || memory.wantedSince === 0);
       expect(nudge.length > 0).toBe(!wanted && memory.following.length > 0);
-      if (!wanted) expect(start.filter((volume) => !given.running.some((migration) => migration.volume === volume))).toEqual([]);
+      if (!mayBegin) expect(start.filter((volume) => !given.running.some((migration) => migration.volume === volume))).toEqual([]);
     }),
   );
 });

@@ -93,6 +93,11 @@ describe('an eviction is described', () => {
     expect(describeEviction({ ...eviction, facts: { ...facts, ...change, volumes: [], running: [] } })).toBe(`**n1**: ${text}`);
   });
 
+  test('with the time until which a short absence is waited for', () => {
+    const [first] = describeEviction({ ...eviction, facts, waitsUntil: Date.UTC(2026, 0, 1, 12) }).split('\n');
+    expect(first).toBe('**n1**: cordoned, its volumes move from 2026-01-01T12:00:00.000Z on, unless it is uncordoned before');
+  });
+
   test('with what failed and what it waits for, also before anything was seen of the node', () => {
     const described = describeEviction({ ...eviction, waitsForApiServer: true, troubles: ['move data: Error: try | later'] });
     expect(described.split('\n')).toEqual([
