@@ -102,8 +102,9 @@ function hasMoreThinRoom(now: Pool, before: Pool): boolean {
 
 /** All that decides whether new volumes and their pods may go to a node. */
 function admission(node: Node | undefined): unknown {
-  const ready = node?.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
-  return [node?.spec?.unschedulable ?? false, node?.spec?.taints ?? [], node?.metadata.labels ?? {}, ready];
+  const conditions = node?.status?.conditions?.map(({ type, status }) => [type, status]);
+  const { unschedulable = false, taints = [] } = node?.spec ?? {};
+  return [unschedulable, taints, node?.metadata.labels ?? {}, conditions, node?.status?.allocatable?.pods];
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -19,7 +19,7 @@ import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 import { isAgentAlive } from './volume-facts.ts';
-import { claimOf, companionsOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
+import { claimOf, companionsOf, hasEnded, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
 type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
@@ -87,23 +87,44 @@ function constraintsOf({ spec }: PodView): PodConstraints {
   };
 }
 
-export function candidateOf(facts: Facts, storageNode: LocalStorageNode): CandidateNode {
+const PRESSURES = ['MemoryPressure', 'DiskPressure', 'PIDPressure'];
+
+/** @param podCounts of `podCountsOf`. */
+export function candidateOf(facts: Facts, storageNode: LocalStorageNode, podCounts: ReadonlyMap<string, number>): CandidateNode {
   const { name } = storageNode.metadata;
-  const pools = storageNode.status?.pools ?? {};
   const node = facts.stores.nodes.get(keyOf({ name }));
+  const isTrue = (condition: string) =>
+    node?.status?.conditions?.some(({ type, status }) => type === condition && status === 'True') ?? false;
+  const allocatablePods = node?.status?.allocatable?.pods;
   const { zone = DEFAULT_TOPOLOGY, region = DEFAULT_TOPOLOGY } = storageNode.spec.topogoly ?? {};
   return {
     name,
     labels: node?.metadata.labels ?? {},
     taints: node?.spec?.taints ?? [],
-    ready: node?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false,
+    ready: isTrue('Ready'),
     schedulable: node?.spec?.unschedulable !== true,
+    underPressure: PRESSURES.some(isTrue),
+    freePodCount: allocatablePods === undefined ? undefined : Number(allocatablePods) - (podCounts.get(name) ?? 0),
     agentReady: storageNode.status?.state === 'Ready' && isAgentAlive(facts, name),
     zone,
     region,
-    pools: Object.entries(pools).map(([poolName, pool]) => poolState(poolName, pool)),
-    reservations: outstandingReservations(reservationsOf(storageNode), pools),
+    pools: poolStates(storageNode),
+    reservations: outstandingReservations(reservationsOf(storageNode), storageNode.status?.pools ?? {}),
   };
+}
+
+/** By node, the pods that its kubelet counts: those that have ended take no place any more. */
+export function podCountsOf({ pods }: ClusterStores): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const pod of pods.list()) {
+    const node = pod.spec?.nodeName;
+    if (node !== undefined && !hasEnded(pod)) counts.set(node, (counts.get(node) ?? 0) + 1);
+  }
+  return counts;
+}
+
+export function poolStates({ status }: LocalStorageNode): readonly PoolState[] {
+  return Object.entries(status?.pools ?? {}).map(([name, pool]) => poolState(name, pool));
 }
 
 function poolState(name: string, pool: Pool): PoolState {

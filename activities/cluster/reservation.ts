@@ -16,7 +16,7 @@ import { type Placement, placeVolume, shareOf } from '../../core/domain/placemen
 import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
 import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
-import { candidateOf, demandOf, storageNodesOf } from './candidates.ts';
+import { candidateOf, demandOf, podCountsOf, poolStates, storageNodesOf } from './candidates.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { hasEnded } from './migration-objects.ts';
@@ -77,7 +77,7 @@ async function planAndReserve(
       const again = plan(deps, request, migrate, nodes);
       return again.kind === 'placed' && again.node === node ? undefined : 'AnotherNode';
     };
-    const share = shareOf(demandOf(deps, request, migrate, nodes), candidateOf(deps, nodes.get(node)!));
+    const share = shareOf(demandOf(deps, request, migrate, nodes), { pools: poolStates(nodes.get(node)!) });
     const reservation = { pool: request.pool, ...share, id };
     const result = await reserve(deps.kube, { node, volume, reservation, refusal });
     if (result.kind === 'reserved') return reservedOn(nodes.get(node)!, unfit);
@@ -86,7 +86,8 @@ async function planAndReserve(
 }
 
 function plan(deps: Deps, request: ReserveRequest, migrate: LocalVolumeMigrate | undefined, nodes: StorageNodes): Placement {
-  const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node));
+  const podCounts = podCountsOf(deps.stores);
+  const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node, podCounts));
   return placeVolume(demandOf(deps, request, migrate, nodes), candidates);
 }
 

@@ -30,7 +30,7 @@ export function podsOf({ pods }: ClusterStores, claim: ClaimName): readonly PodV
   return pods.list().filter((pod) => pod.metadata.namespace === claim.namespace && !hasEnded(pod) && claimNames(pod).includes(claim.name));
 }
 
-function hasEnded({ status }: PodView): boolean {
+export function hasEnded({ status }: PodView): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 

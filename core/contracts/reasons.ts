@@ -7,10 +7,12 @@
 export const REFUSALS = [
   'SourceNode',
   'NodeNotReady',
+  'NodeUnderPressure',
   'NodeUnschedulable',
   'NodeTainted',
   'AgentNotReady',
   'NodeSelectorMismatch',
+  'PodCountReached',
   'NotAccessible',
   'HasReplica',
   'OtherVolumesElsewhere',

@@ -38,6 +38,10 @@ export interface ThinPoolState {
 export interface CandidateNode extends NodeTraits {
   readonly ready: boolean;
   readonly schedulable: boolean;
+  /** Its kubelet is short of memory, disk or process ids, and evicts pods or is about to. */
+  readonly underPressure: boolean;
+  /** How many more pods its kubelet takes. undefined: it has not said. */
+  readonly freePodCount: number | undefined;
   /** Its agent renews its Lease and its LocalStorageNode is Ready. */
   readonly agentReady: boolean;
   readonly zone: string;
@@ -125,7 +129,7 @@ function placeAsSuggested(demand: VolumeDemand, nodes: readonly CandidateNode[])
 /** What the move takes of a node's pool; what it is reserved by. */
 export function shareOf(
   { volumeBytes, spaceBytes, pool, thin }: VolumeDemand,
-  { pools }: CandidateNode,
+  { pools }: Pick<CandidateNode, 'pools'>,
 ): { readonly bytes: number; readonly thin?: ThinShare } {
   if (!thin) return { bytes: spaceBytes };
   const thinPool = pools.find(({ name }) => name === pool)?.thinPools.find(({ name }) => name === thin.pool);
@@ -172,11 +176,14 @@ function nodeRefusal(demand: VolumeDemand, node: CandidateNode): Refusal | undef
   if (Object.hasOwn(demand.givenUp, node.name)) return demand.givenUp[node.name];
   if (!node.ready) return 'NodeNotReady';
   if (!node.schedulable) return 'NodeUnschedulable';
+  if (node.underPressure) return 'NodeUnderPressure';
   if (!node.agentReady) return 'AgentNotReady';
   if (demand.replicaNodes.has(node.name) || node.pools.some(({ volumes }) => volumes.has(demand.volume))) return 'HasReplica';
   if (!isAccessible(demand, node)) return 'NotAccessible';
   if (demand.companions.nodes.size > 0 && !demand.companions.nodes.has(node.name)) return 'OtherVolumesElsewhere';
-  return demand.pods.map((pod) => podRefusal(pod, node)).find((refusal) => refusal !== undefined);
+  const refusal = demand.pods.map((pod) => podRefusal(pod, node)).find((refusal) => refusal !== undefined);
+  if (refusal) return refusal;
+  return node.freePodCount !== undefined && demand.pods.length > node.freePodCount ? 'PodCountReached' : undefined;
 }
 
 /**

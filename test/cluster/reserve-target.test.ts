@@ -6,7 +6,7 @@ import type { MirrorEnd } from '../../core/contracts/migration.ts';
 import { Annotation } from '../../core/contracts/names.ts';
 import type { Reservation } from '../../core/contracts/objects/index.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
-import { pods } from '../../system/kube/resources.ts';
+import { type Node, nodes, pods } from '../../system/kube/resources.ts';
 import { GiB, MiB, MigrationWorld, POOL } from './migration-world.ts';
 
 let world: MigrationWorld;
@@ -55,6 +55,12 @@ async function migration(volume: string, change: Partial<ReserveRequest> = {}, c
 async function suggest({ ref }: ReserveRequest, targetNodesSuggested: string[], affinity: 'need' | 'forbid' = 'need'): Promise<void> {
   const change = { spec: { targetNodesSuggested }, metadata: { annotations: { [Annotation.replicaAffinity]: affinity } } };
   await world.seen('localVolumeMigrates', await world.client.mergePatch(localVolumeMigrates, { name: ref.name }, change));
+}
+
+const READY = [{ type: 'Ready', status: 'True', reason: 'KubeletReady' }] as const;
+
+async function setNodeStatus(name: string, status: NonNullable<Node['status']>): Promise<void> {
+  await world.seen('nodes', await world.client.mergePatch(nodes, { name }, { status }, { subresource: 'status' }));
 }
 
 const targetOf = (result: ReserveResult) => (result.kind === 'reserved' ? result.target.node : result.refusals);
@@ -208,6 +214,29 @@ describe('reserving a target', () => {
     await world.activities.releaseReservation({ ref: mine.ref });
     await world.activities.releaseReservation({ ref: mine.ref });
     expect([...Object.keys(await reservations('n2')), ...Object.keys(await reservations('n3'))]).toEqual(['other']);
+  });
+
+  test('a node under pressure, one without a place for a pod, and one in another zone each refuse, and are looked at again when they mend', async () => {
+    const request = await migration('fussy', {}, true);
+    await world.addPod('fussy-0', 'fussy');
+    await setNodeStatus('n2', { conditions: [...READY, { type: 'DiskPressure', status: 'True' }] });
+    await setNodeStatus('n3', { allocatable: { pods: '1' } });
+    await world.addPod('other-0', 'other', 'n3');
+    const others = { n1: 'SourceNode', n4: 'AgentNotReady' };
+    expect(targetOf(await world.activities.reserveTarget(request))).toEqual({ ...others, n2: 'NodeUnderPressure', n3: 'PodCountReached' });
+
+    await setNodeStatus('n2', { conditions: [...READY] });
+    await setNodeStatus('n3', { allocatable: { pods: '2' } });
+    const accessibility = { zones: ['z3'], regions: ['default'] };
+    await world.seen('localVolumes', await world.client.mergePatch(localVolumes, { name: 'fussy' }, { spec: { accessibility } }));
+    const zoned = async (zone: string) => {
+      const topogoly = { zone, region: 'default' };
+      await world.seen('localStorageNodes', await world.client.mergePatch(localStorageNodes, { name: 'n3' }, { spec: { topogoly } }));
+    };
+    expect(targetOf(await world.activities.reserveTarget(request))).toEqual({ ...others, n2: 'NotAccessible', n3: 'NotAccessible' });
+    await zoned('z3');
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n3');
+    await zoned('default');
   });
 
   test('an agent that is silent, and a pod that may not run there, each refuse their node', async () => {
