@@ -86,15 +86,16 @@ export class EndedMigrationsReconciler {
     }
   }
 
-  /** Of an aborted one whose target's agent was away then: until it is back, and reports that nothing stands there any more. */
+  /** On a node whose agent was away then: until it is back, and reports that nothing stands there any more. */
   #hasLeftOvers({ spec, status }: LocalVolumeMigrate): boolean {
-    if (status?.phase !== 'Aborted') return false;
     const { localStorageNodes } = this.#dependencies.stores;
-    const target = status.target && localStorageNodes.get(keyOf({ name: status.target.node }));
-    if (target && !isAgentAlive(this.#dependencies, target.metadata.name)) return true;
-    return [target, localStorageNodes.get(keyOf({ name: spec.sourceNode }))].some((node) =>
-      Object.values(node?.status?.pools ?? {}).some(({ arriving = [] }) => arriving.some(({ volume }) => volume === spec.volumeName)),
-    );
+    const target = status?.target && localStorageNodes.get(keyOf({ name: status.target.node }));
+    if (status?.phase === 'Aborted' && target && !isAgentAlive(this.#dependencies, target.metadata.name)) return true;
+    return localStorageNodes
+      .list()
+      .some((node) =>
+        Object.values(node.status?.pools ?? {}).some(({ arriving = [] }) => arriving.some(({ volume }) => volume === spec.volumeName)),
+      );
   }
 
   async #release({ metadata }: LocalVolumeMigrate): Promise<void> {

@@ -7,6 +7,7 @@
  *   CuttingOver        -> AwaitingDetach (in use again) | Syncing (behind); after the point of no return only forward
  *   any before it      -> Aborting -> Aborted, when a person or the world takes the wish back
  *   any                -> AwaitingDetach, Preparing with a new pairing, when the source lost its mirror
+ *   any before it      -> LeavingTarget -> Reserving, when the target stays away for too long and another node takes the volume
  *   any                -> NeedsAttention -> (retry) Observing | (abort) Aborting, when a step failed for good
  */
 import {
@@ -25,13 +26,14 @@ import { takeBack } from './migration/abort.ts';
 import { attend } from './migration/attend.ts';
 import { cutOver, removeSource } from './migration/cut-over.ts';
 import { progressOf } from './migration/display.ts';
+import { leaveTarget } from './migration/leave-target.ts';
 import { prepare, synchronize } from './migration/mirror.ts';
 import { lookAtNodes, observe } from './migration/observe.ts';
 import { park } from './migration/park.ts';
 import { awaitDetach, reserve } from './migration/place.ts';
 import { introduce } from './migration/report.ts';
 import { beginRun, type MigrationRun } from './migration/run.ts';
-import { AbortWished, isOutcome, type RunStage, type Stage } from './migration/stages.ts';
+import { isOutcome, type RunStage, type Stage } from './migration/stages.ts';
 import { pauseAfterSetback, tolerate } from './migration/steps.ts';
 import { giveTurnBack } from './migration/turn.ts';
 import { verify } from './migration/verify.ts';
@@ -46,11 +48,12 @@ const STAGES: Readonly<Record<Stage, RunStage>> = {
   Verifying: verify,
   CuttingOver: cutOver,
   RemovingSource: removeSource,
+  LeavingTarget: leaveTarget,
   Aborting: takeBack,
 };
 
 /** Never given up half-way: observing is short and has to say what there is to take back, and the others are what an abort may not undo. */
-const NOT_ABORTABLE: readonly Stage[] = ['Observing', 'Aborting', 'RemovingSource'];
+const NOT_ABORTABLE: readonly Stage[] = ['Observing', 'LeavingTarget', 'Aborting', 'RemovingSource'];
 
 /** Errors after which a look at both nodes finds the way to go on, as often as this in a row. */
 const MIRROR_ERRORS: readonly string[] = ['MirrorNotReady', 'MirrorBypassed'];
@@ -91,36 +94,48 @@ async function drive(run: MigrationRun): Promise<MigrationOutcome> {
 
 async function runStage(run: MigrationRun, stage: Stage): Promise<Stage | MigrationOutcome> {
   try {
-    return await (NOT_ABORTABLE.includes(stage) ? STAGES[stage](run) : untilAborted(run, () => STAGES[stage](run)));
+    return await (NOT_ABORTABLE.includes(stage) ? STAGES[stage](run) : untilInterrupted(run, () => STAGES[stage](run)));
   } catch (error) {
-    if (error instanceof AbortWished) return 'Aborting';
     const failure = failureOf(error);
     if (!failure) throw error;
-    if (!MIRROR_ERRORS.includes(failure.reason) || run.pointOfNoReturn || run.setbacks >= MAXIMUM_SETBACKS) return park(run, failure);
+    if (!MIRROR_ERRORS.includes(failure.reason) || run.pointOfNoReturn) return park(run, failure);
     run.lastFailure = failure;
+    if (run.setbacks >= MAXIMUM_SETBACKS) {
+      if (!run.begun || stage === 'LeavingTarget') return park(run, failure);
+      run.leaving = { why: `no mirror to it comes about: ${failure.message}`, failure };
+      return 'LeavingTarget';
+    }
     await pauseAfterSetback(run);
     return 'Observing';
   }
 }
 
-/** Gives the work up as soon as an abort is wanted, unless the point of no return was passed. @throws AbortWished */
-async function untilAborted<T>(run: MigrationRun, work: () => Promise<T>): Promise<T> {
-  const wished = () => run.inbox.abort !== undefined && !run.pointOfNoReturn;
-  if (wished()) throw new AbortWished();
+/** Gives the work up as soon as an abort is wanted, or another target, unless the point of no return was passed. */
+async function untilInterrupted(run: MigrationRun, work: () => Promise<Stage | MigrationOutcome>): Promise<Stage | MigrationOutcome> {
+  const before = interruptionOf(run);
+  if (before) return before;
   let ended = false;
   const scope = new CancellationScope();
   const working = scope.run(work).finally(() => {
     ended = true;
   });
   working.catch(() => undefined);
-  await condition(() => ended || wished());
+  await condition(() => ended || interruptionOf(run) !== undefined);
   if (!ended) scope.cancel();
   try {
     return await working;
   } catch (error) {
-    if (isCancellation(error) && wished()) throw new AbortWished();
+    const instead = isCancellation(error) ? interruptionOf(run) : undefined;
+    if (instead) return instead;
     throw error;
   }
+}
+
+/** Where to go on instead of what is under way. */
+function interruptionOf({ pointOfNoReturn, inbox, leaving }: MigrationRun): Stage | undefined {
+  if (pointOfNoReturn) return undefined;
+  if (inbox.abort) return 'Aborting';
+  return leaving && 'LeavingTarget';
 }
 
 /** Runs something without end for as long as the work takes. */

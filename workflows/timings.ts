@@ -16,5 +16,8 @@ export const SLOW_NET_MILLISECONDS = 60_000;
 /** For how long a node that turned out to be no target is none; then it is tried again, for somebody may have repaired it. */
 export const GIVEN_UP_MILLISECONDS = 10 * 60_000;
 
+/** For how long a target may be out of reach before its copy is given up for another node: mostly it was restarted, and comes back with all of it. */
+export const TARGET_LOST_MILLISECONDS = 10 * 60_000;
+
 /** For how long a PersistentVolume may be held before a person is called: attachments and deletions pass by themselves. */
 export const HELD_VOLUME_MILLISECONDS = 15 * 60_000;

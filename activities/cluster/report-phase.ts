@@ -24,7 +24,7 @@ type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'scheduledAt' 
 
 /** The phases that follow the point of no return; a migration may be parked in any of them. */
 const FORWARD: readonly Phase[] = ['CuttingOver', 'RemovingSource', 'Completed', 'NeedsAttention'];
-const WARNINGS: readonly EventReason[] = ['WaitingForTarget', 'NeedsAttention'];
+const WARNINGS: readonly EventReason[] = ['WaitingForTarget', 'TargetGivenUp', 'NeedsAttention'];
 /** The agents' progress is written to the same object every few seconds. */
 const MAXIMUM_ATTEMPTS = 10;
 

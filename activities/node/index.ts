@@ -16,7 +16,7 @@ import { readTargetCounter, repairMirror, verifyMirror } from './verify-mirror.t
 export { type Attempt, temporalAttempt } from './attempt.ts';
 export type { NodeDependencies } from './dependencies.ts';
 export { findOrphans, type Orphan } from './orphans.ts';
-export { sweepAborted } from './sweep.ts';
+export { sweepAborted, sweepGivenUp } from './sweep.ts';
 
 export function createNodeActivities(deps: NodeDependencies): NodeActivities {
   const ofMirror = (request: unknown) => requestSchemas.mirror.parse(request).mirror;

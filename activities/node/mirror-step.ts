@@ -56,6 +56,11 @@ export async function openStep(deps: NodeDependencies, mirror: Mirror, requireme
   const { role } = requirement;
   await requirePermission(deps, mirror, requirement);
   requireOwnEnd(deps, mirror, role);
+  return describeStep(deps, mirror, role);
+}
+
+/** For who has permission. */
+export async function describeStep(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<MirrorStep> {
   const { host } = deps;
   return { deps, host, drbd: await openDriver(deps), mirror, role, names: mirrorNames(mirror.pool, mirror.migration.volume) };
 }

@@ -5,7 +5,7 @@ export interface EndedMigration {
   readonly endedAt: number;
   /** Rehome's finalizer is on it. */
   readonly isProtected: boolean;
-  /** It was aborted, and a node has yet to take its share away: the agent there goes by this object. */
+  /** A node has yet to take its share away: the agent there goes by this object. */
   readonly hasLeftOvers: boolean;
   /** Others that move with it have not ended: they go by whether this object is there, and was aborted. */
   readonly hasCompanions: boolean;

@@ -97,6 +97,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       Object.assign(migrate, status);
       if (refusals) migrate.message = `${report.message}: ${listed(refusals)}`;
       if (unfit) migrate.message = `${report.message} (unfit: ${listed(unfit)})`;
+      world.messages.push(migrate.message);
       if (report.phase === 'Reserving') delete migrate.target;
       if (report.phase !== 'NeedsAttention') delete migrate.parkedIn;
       if (migrate.phases.at(-1) !== report.phase) migrate.phases.push(report.phase);
@@ -105,16 +106,18 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
 
     async reserveTarget(request) {
       if (isTerminal(find(world, request.ref).phase)) throw permanent('NotPermitted', `${request.ref.name} has ended`);
-      for (const node of world.nodes.values()) {
-        if (node.reservations.get(request.ref.volume) === request.ref.uid) return reserved(node);
-      }
+      const { ref, givenUp } = request;
+      const holding = [...world.nodes.values()].filter(({ reservations }) => reservations.get(ref.volume) === ref.uid);
+      const standing = holding.find(({ name }) => givenUp[name] === undefined);
+      if (standing) return reserved(standing);
       const suggested = world.requests.get(request.ref.volume)?.suggested ?? [];
       const candidates = suggested.length > 0 ? suggested.map((name) => world.node(name)) : [...world.nodes.values()];
       const judged = candidates.map((node) => [node.name, refusal(node, request)] as const);
       const refusals = Object.fromEntries(judged.filter((each): each is [string, Refusal] => each[1] !== undefined));
       const chosen = candidates.find(({ name }) => refusals[name] === undefined);
       if (!chosen) return { kind: 'refused', refusals };
-      chosen.reservations.set(request.ref.volume, request.ref.uid);
+      for (const { reservations } of holding) reservations.delete(ref.volume);
+      chosen.reservations.set(ref.volume, ref.uid);
       return { ...reserved(chosen), ...(suggested.length > 0 && Object.keys(refusals).length > 0 && { unfit: refusals }) };
     },
 

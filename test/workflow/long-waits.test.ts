@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { expectMoved } from './expect-moved.ts';
 import { eventually } from './harness.ts';
 import { workflowTest } from './workflow-test.ts';
 
@@ -30,6 +31,37 @@ test('a step that has used up its retries parks the migration, and retry goes on
   world.faults.mend('ensureTargetMirror');
   await migration.retry();
   expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+});
+
+test('a target that is back before ten minutes are over is kept, with all that was copied', async ({ bed, harness }) => {
+  const { world, n1, n2, n3 } = harness;
+  const gate = world.faults.gate(`awaitSync ${n1}`);
+  const migration = await harness.migrate();
+  await gate.reached;
+  world.addNode(n3);
+  world.node(n2).storageCut = true;
+  gate.open();
+  await bed.environment.sleep('9 minutes');
+  world.node(n2).storageCut = false;
+  await migration.result();
+  expectMoved(harness);
+  expect(harness.migrateObject()).toMatchObject({ pairing: 1 });
+});
+
+test('a target to which no mirror comes about is given up for another', async ({ bed, harness }) => {
+  const { world, n2, n3 } = harness;
+  const gate = world.faults.gate('ensureSourceMirror');
+  // One attempt, and one after each of six pauses.
+  world.faults.fail('ensureSourceMirror', 'MirrorNotReady', { times: 7, message: 'no handshake' });
+  const migration = await harness.migrate();
+  await gate.reached;
+  world.addNode(n3);
+  await harness.startAgent(n3);
+  gate.open();
+  await bed.environment.sleep('5 minutes');
+  await migration.result();
+  expectMoved(harness, undefined, n3);
+  expect(world.messages).toContain(`${n2} is given up for ${n3}: no mirror to it comes about: ensureSourceMirror: no handshake`);
 });
 
 test.for([

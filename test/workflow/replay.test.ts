@@ -17,7 +17,7 @@ const kept = readHistories();
 const failures = new Map<string, string | undefined>();
 
 async function replay(histories: readonly { readonly file: string; readonly workflowId: string; readonly history: unknown }[]) {
-  const workflowBundle = await loadWorkflowBundle(false);
+  const workflowBundle = await loadWorkflowBundle();
   const given = histories.map(({ workflowId, history }) => ({ workflowId, history: history as never }));
   let index = 0;
   for await (const { error } of Worker.runReplayHistories({ workflowBundle }, given)) {

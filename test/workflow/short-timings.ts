@@ -5,4 +5,6 @@ export const WAITING_LOOK_MILLISECONDS = 500;
 export const AGENT_LOOK_MILLISECONDS = 500;
 export const SLOW_NET_MILLISECONDS = 1000;
 export const GIVEN_UP_MILLISECONDS = 1500;
+/** Longer than any of these tests lets a target be away. */
+export const TARGET_LOST_MILLISECONDS = 60_000;
 export const HELD_VOLUME_MILLISECONDS = 1500;

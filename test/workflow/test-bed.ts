@@ -6,7 +6,7 @@ import type { ClusterActivities } from '../../core/contracts/cluster-activities.
 import { LIVENESS_MILLISECONDS, livenessInterceptor } from '../../worker/liveness-interceptor.ts';
 import { CLUSTER_ACTIVITIES } from './fake-cluster.ts';
 import { Harness } from './harness.ts';
-import { loadWorkflowBundle } from './workflow-bundle.ts';
+import { loadWorkflowBundle, type Timings } from './workflow-bundle.ts';
 
 export interface RunningWorker {
   /** Gives up what runs, as a process does that is told to end. */
@@ -20,9 +20,9 @@ export class TestBed {
   readonly #harnesses = new Map<string, Harness>();
   #controller: RunningWorker | undefined;
 
-  /** @param shortTimings replaces the workflows' own. */
-  static async open(startServer: () => Promise<TestWorkflowEnvironment>, shortTimings = false): Promise<TestBed> {
-    const [environment, bundle] = await Promise.all([startServer(), loadWorkflowBundle(shortTimings)]);
+  /** @param timings replace the workflows' own. */
+  static async open(startServer: () => Promise<TestWorkflowEnvironment>, timings?: Timings): Promise<TestBed> {
+    const [environment, bundle] = await Promise.all([startServer(), loadWorkflowBundle(timings)]);
     const bed = new TestBed(environment, bundle);
     bed.#controller = await bed.startController(bed.taskQueue, bed.#activities());
     return bed;

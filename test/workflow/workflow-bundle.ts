@@ -7,16 +7,17 @@ import { bundleWorkflowCode, DefaultLogger, type WorkflowBundle } from '@tempora
 
 const ROOT = join(import.meta.dirname, '../..');
 const KEPT = join(ROOT, 'dist/workflow-tests');
-const SHORT_TIMINGS = join(import.meta.dirname, 'short-timings.ts');
 
-/** @param shortTimings in the place of the workflows' own. */
-export async function loadWorkflowBundle(shortTimings: boolean): Promise<WorkflowBundle> {
-  const file = join(KEPT, shortTimings ? 'short-timings.json' : 'bundle.json');
+/** Files of this folder, in the place of the workflows' own. */
+export type Timings = 'short-timings' | 'impatient-timings';
+
+export async function loadWorkflowBundle(timings?: Timings): Promise<WorkflowBundle> {
+  const file = join(KEPT, `${timings ?? 'bundle'}.json`);
   const sources = digestOfSources();
   const kept = await readFile(file, 'utf8').then(JSON.parse, () => undefined);
   if (kept?.sources === sources) return { code: kept.code };
 
-  const { code } = await bundleWorkflows(shortTimings);
+  const { code } = await bundleWorkflows(timings);
   await mkdir(KEPT, { recursive: true });
   await writeFile(`${file}.${process.pid}`, JSON.stringify({ sources, code }));
   await rename(`${file}.${process.pid}`, file);
@@ -30,11 +31,11 @@ function digestOfSources(): string {
   return hash.digest('hex');
 }
 
-function bundleWorkflows(shortTimings: boolean): Promise<WorkflowBundle> {
+function bundleWorkflows(timings: Timings | undefined): Promise<WorkflowBundle> {
   return bundleWorkflowCode({
     workflowsPath: join(ROOT, 'workflows/index.ts'),
     logger: new DefaultLogger('ERROR'),
-    ...(shortTimings && { webpackConfigHook: (config) => ({ ...config, plugins: [...(config.plugins ?? []), replaceTimings] }) }),
+    ...(timings && { webpackConfigHook: (config) => ({ ...config, plugins: [...(config.plugins ?? []), replaceTimings(timings)] }) }),
   });
 }
 
@@ -44,12 +45,12 @@ interface Hook<T> {
 type ModuleFactory = { readonly hooks: { readonly beforeResolve: Hook<{ request: string }> } };
 
 /** A plugin of webpack. */
-const replaceTimings = {
+const replaceTimings = (timings: Timings) => ({
   apply({ hooks }: { readonly hooks: { readonly normalModuleFactory: Hook<ModuleFactory> } }) {
     hooks.normalModuleFactory.tap('short timings', (factory) => {
       factory.hooks.beforeResolve.tap('short timings', (module) => {
-        if (module.request.endsWith('/timings.ts')) module.request = SHORT_TIMINGS;
+        if (module.request.endsWith('/timings.ts')) module.request = join(import.meta.dirname, `${timings}.ts`);
       });
     });
   },
-};
+});

@@ -9,18 +9,21 @@ interface Options {
   readonly skippedTime?: boolean;
   /** Workflows look by themselves after a second at most, where it is a minute or more. */
   readonly shortTimings?: boolean;
+  /** The same, and a target is given up after seconds. */
+  readonly impatient?: boolean;
   /** How many events make a history long. */
   readonly longHistoryEvents?: number;
 }
 
 /** To be called once, at the top of a file. */
-export function workflowTest({ skippedTime = false, shortTimings = false, longHistoryEvents }: Options = {}) {
+export function workflowTest({ skippedTime = false, shortTimings = false, impatient = false, longHistoryEvents }: Options = {}) {
   // While one waits for the server another computes; more of them would only wait for the processor.
   vi.setConfig({ maxConcurrency: 3 });
   let bed: TestBed;
   beforeAll(async () => {
     quietRuntime();
-    bed = await TestBed.open(() => (skippedTime ? startTimeSkippingServer() : startDevelopmentServer(longHistoryEvents)), shortTimings);
+    const timings = impatient ? 'impatient-timings' : shortTimings ? 'short-timings' : undefined;
+    bed = await TestBed.open(() => (skippedTime ? startTimeSkippingServer() : startDevelopmentServer(longHistoryEvents)), timings);
   });
   afterAll(() => bed?.close());
 

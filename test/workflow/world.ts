@@ -108,6 +108,8 @@ export class World {
   /** By volume. */
   readonly requests = new Map<string, MigrateRequest>();
   readonly events: string[] = [];
+  /** Of all reports, in order. */
+  readonly messages: string[] = [];
   /** Activities in the order they took effect: `<activity>` or `<activity> <node>`. */
   readonly journal: string[] = [];
   readonly violations: string[] = [];

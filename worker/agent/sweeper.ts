@@ -3,6 +3,7 @@
  *
  *   when it starts, whenever a LocalVolumeMigrate becomes Aborted, and every ten minutes:
  *     tags of aborted migrations -> take away what is theirs: this node's share of an abort that happened while its agent was away
+ *     tags of migrations that left this node for another target, because it was away -> take away what is theirs, as after an abort
  *     tags of migrations that nobody looks after any more -> leave everything, and tell: in the log, and as an Event on the node
  *
  * What could not be taken away is tried again where another attempt may mend it, and told where only a person can. The watch shows Aborted migrations
@@ -10,7 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure } from '@temporalio/common';
-import { type Attempt, findOrphans, type NodeDependencies, sweepAborted } from '../../activities/node/index.ts';
+import { type Attempt, findOrphans, type NodeDependencies, sweepAborted, sweepGivenUp } from '../../activities/node/index.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { type EventRecorder, regarding } from '../../system/kube/events.ts';
@@ -121,9 +122,12 @@ export class Sweeper {
 
   async #sweep(): Promise<boolean> {
     const left = this.#aborted.list().filter(({ metadata }) => !this.#givenUp.has(metadata.uid));
-    const { swept, failed } = await sweepAborted(this.#dependencies, left);
-    for (const { metadata, spec } of swept) {
-      this.#logger.info({ migration: metadata.name, volume: spec.volumeName }, 'removed what an aborted migration had left here');
+    const aborted = await sweepAborted(this.#dependencies, left);
+    const others = async () => (await this.#client.list(localVolumeMigrates)).filter(({ metadata }) => !this.#givenUp.has(metadata.uid));
+    const givenUp = await sweepGivenUp(this.#dependencies, others);
+    const failed = [...aborted.failed, ...givenUp.failed];
+    for (const { metadata, spec } of [...aborted.swept, ...givenUp.swept]) {
+      this.#logger.info({ migration: metadata.name, volume: spec.volumeName }, 'removed what a migration had left here');
     }
     const judged: boolean[] = [];
     for (const { migration, error } of failed) judged.push(await this.#judge(migration, error));
@@ -135,9 +139,9 @@ export class Sweeper {
     const failure = toActivityError(error);
     const isFinal = failure instanceof ApplicationFailure && failure.nonRetryable === true;
     const fields = { migration: metadata.name, volume: spec.volumeName, error: failure };
-    this.#logger.warn(fields, `what an aborted migration has left here could not be removed${isFinal ? '' : ', tried again'}`);
+    this.#logger.warn(fields, `what a migration has left here could not be removed${isFinal ? '' : ', tried again'}`);
     if (!isFinal) return false;
-    await this.#tell(`what LocalVolumeMigrate ${metadata.name}, which was aborted, has left here could not be removed: ${failure.message}`);
+    await this.#tell(`what LocalVolumeMigrate ${metadata.name} has left here could not be removed: ${failure.message}`);
     this.#givenUp.add(metadata.uid);
     return true;
   }

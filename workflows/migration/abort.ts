@@ -28,7 +28,8 @@ export const takeBack: RunStage = async (run) => {
   return 'Aborted';
 };
 
-async function restoreSource(run: MigrationRun, mirror: Mirror): Promise<'restored' | 'cutOver'> {
+/** @returns cutOver: it was marked already, and is not given back. */
+export async function restoreSource(run: MigrationRun, mirror: Mirror): Promise<'restored' | 'cutOver'> {
   const { node } = mirror.source;
   try {
     await control(run, node, `restore the volume on ${node}`, (agent) => agent.restoreSource({ mirror }));
@@ -40,7 +41,7 @@ async function restoreSource(run: MigrationRun, mirror: Mirror): Promise<'restor
 }
 
 /** @returns false where the target's agent is away: nobody waits for it, it sweeps its node when it returns. */
-async function discardTarget(run: MigrationRun, mirror: Mirror): Promise<boolean> {
+export async function discardTarget(run: MigrationRun, mirror: Mirror): Promise<boolean> {
   const { node } = mirror.target;
   const away = async () => {
     await look(run);

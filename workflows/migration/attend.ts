@@ -8,6 +8,7 @@ import { condition } from '@temporalio/workflow';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { FIRST_LOOK_MILLISECONDS, LONGEST_LOOK_MILLISECONDS, WAITING_LOOK_MILLISECONDS } from '../timings.ts';
 import { show } from './display.ts';
+import { lookAfterTarget, targetLimit } from './lost-target.ts';
 import { reportObstacle } from './report.ts';
 import type { MigrationRun } from './run.ts';
 import { inCluster, tolerate } from './steps.ts';
@@ -34,7 +35,7 @@ export async function attend(run: MigrationRun): Promise<never> {
     const { phase } = run;
     // A pause that was long for its phase is not for the next one.
     const interrupted = () => run.inbox.news > heard || (pause > FIRST_LOOK_MILLISECONDS && run.phase !== phase);
-    const limit = pauseIn(phase, pause);
+    const limit = pauseIn(run, phase, pause);
     const elapsed = limit === undefined ? await condition(interrupted).then(() => false) : !(await condition(interrupted, limit));
     const newsCame = run.inbox.news > heard;
     heard = run.inbox.news;
@@ -44,9 +45,9 @@ export async function attend(run: MigrationRun): Promise<never> {
 }
 
 /** undefined: without limit. What is parked waits for a person, and for news. */
-function pauseIn(phase: Phase, pause: number): number | undefined {
+function pauseIn(run: MigrationRun, phase: Phase, pause: number): number | undefined {
   if (phase === 'NeedsAttention') return undefined;
-  return WAITING_PHASES.includes(phase) ? WAITING_LOOK_MILLISECONDS : pause;
+  return Math.min(WAITING_PHASES.includes(phase) ? WAITING_LOOK_MILLISECONDS : pause, targetLimit(run));
 }
 
 /** A look that fails holds nothing up: the next one may succeed. */
@@ -54,6 +55,7 @@ async function lookAndTell(run: MigrationRun): Promise<void> {
   await tolerate(run, async () => {
     await look(run);
     const away = run.atWork.find((node) => run.facts?.agentAlive[node] === false);
+    lookAfterTarget(run, away);
     await reportObstacle(run, away && `waits for the agent on ${away}`);
     if (away) await giveTurnBack(run);
   });

@@ -4,6 +4,7 @@ import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { failureOf } from '../failure.ts';
 import { look } from './attend.ts';
+import { notePeerLost } from './lost-target.ts';
 import { report } from './report.ts';
 import { type MigrationRun, required, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
@@ -123,12 +124,15 @@ export async function catchUp(run: MigrationRun): Promise<Stage | undefined> {
   if (!mayGoOn(run)) return 'AwaitingDetach';
   const mirror = requireMirror(run);
   const { source, target } = mirror;
+  const askedAt = Date.now();
   const outcome = await sync(run, source.node, `sync ${source.node} to ${target.node}`, (agent) => agent.awaitSync({ mirror }));
   if (outcome.kind === 'synced') {
     run.setbacks = 0;
+    delete run.peerLostSince;
     return undefined;
   }
   if (outcome.kind !== 'peerLost') return beginAnew(run, outcome.message);
+  if (notePeerLost(run, askedAt)) return 'LeavingTarget';
   await report(run, run.phase, `${source.node} and ${target.node} are not connected: ${outcome.message}`);
   if (run.setbacks > 0) {
     // It may last.
@@ -149,9 +153,14 @@ export async function catchUp(run: MigrationRun): Promise<Stage | undefined> {
 export async function tend(run: MigrationRun): Promise<Stage | undefined> {
   const mirror = requireMirror(run);
   const { source, target } = mirror;
+  const askedAt = Date.now();
   const outcome = await sync(run, source.node, `look after the mirror to ${target.node}`, (agent) => agent.awaitSync({ mirror }));
-  if (outcome.kind === 'synced') return undefined;
+  if (outcome.kind === 'synced') {
+    delete run.peerLostSince;
+    return undefined;
+  }
   if (outcome.kind !== 'peerLost') return beginAnew(run, outcome.message);
+  if (notePeerLost(run, askedAt)) return 'LeavingTarget';
   await report(run, 'AwaitingDetach', `${source.node} and ${target.node} are not connected: ${outcome.message}`);
   await attachTarget(run, mirror);
   return undefined;

@@ -1,4 +1,5 @@
 /** Before anything is made: where the volume goes, and that nobody uses it any more. */
+import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { GIVEN_UP_MILLISECONDS } from '../timings.ts';
 import { tend } from './mirror.ts';
@@ -9,9 +10,8 @@ import { inCluster, nextLook } from './steps.ts';
 import { giveTurnBack, takeTurn } from './turn.ts';
 
 export const reserve: RunStage = async (run) => {
-  const { sourceNode, pool = '', sizeBytes = 0, thin, looks } = run;
-  const ref = requireRef(run);
-  const request = { ref, sourceNode, pool, sizeBytes, ...(thin && { thin }), givenUp: refusalsOfGivenUp(run) };
+  const { looks } = run;
+  const request = reserveRequest(run, refusalsOfGivenUp(run));
   const result = await inCluster(run, 'reserve room on a node', (cluster) => cluster.reserveTarget(request));
   run.unfit = result.kind === 'reserved' ? result.unfit : undefined;
   if (result.kind === 'reserved') {
@@ -23,8 +23,13 @@ export const reserve: RunStage = async (run) => {
   return 'Reserving';
 };
 
+export function reserveRequest(run: MigrationRun, givenUp: Record<string, Refusal>): ReserveRequest {
+  const { sourceNode, pool = '', sizeBytes = 0, thin } = run;
+  return { ref: requireRef(run), sourceNode, pool, sizeBytes, ...(thin && { thin }), givenUp };
+}
+
 /** Of the nodes that were given up not long ago. */
-function refusalsOfGivenUp({ givenUp }: MigrationRun): Record<string, Refusal> {
+export function refusalsOfGivenUp({ givenUp }: MigrationRun): Record<string, Refusal> {
   for (const [node, { at }] of Object.entries(givenUp)) {
     if (Date.now() - at >= GIVEN_UP_MILLISECONDS) delete givenUp[node];
   }

@@ -67,6 +67,12 @@ export interface MigrationRun {
   setbacks: number;
   /** Nodes that turned out to be no target, by name. */
   readonly givenUp: Record<string, GivenUp>;
+  /** Since when its agent is away while a step waits for it, in milliseconds since 1970. */
+  targetAwaySince?: number;
+  /** Since when the two ends of the mirror do not reach each other. */
+  peerLostSince?: number;
+  /** The target is to be left for another node. `failure`: what is for a person if there is no other. */
+  leaving?: { readonly why: string; readonly failure?: Failure };
   /** A turn to sync was asked for, and not given back. */
   turnWanted: boolean;
   /** Settles when the last turn was given back. */

@@ -108,7 +108,7 @@ describe('an agent removes what aborted migrations have left on its node', () =>
     device.open += 1;
     const lines: string[] = [];
     await sweeperOn(cluster, api, { lines }).start();
-    expect(lines).toEqual(['what an aborted migration has left here could not be removed, tried again']);
+    expect(lines).toEqual(['what a migration has left here could not be removed, tried again']);
     expect(api.told).toEqual([]);
     device.open -= 1;
     await expect.poll(() => cluster.n2.snapshot(), WITHIN).toEqual(NOTHING);
@@ -117,7 +117,7 @@ describe('an agent removes what aborted migrations have left on its node', () =>
   test('but what only a person can judge is said once', async () => {
     const cluster = await abortedWithoutTarget();
     const api = new FakeApi();
-    const { target: _, ...status } = cluster.migration.status!;
+    const { pool: _, ...status } = cluster.migration.status!;
     cluster.migration = { ...cluster.migration, status };
     api.aborted.push(cluster.migration);
     const lines: string[] = [];
@@ -131,15 +131,13 @@ describe('an agent removes what aborted migrations have left on its node', () =>
       api.add({ ...cluster.migration, metadata: { ...cluster.migration.metadata, name: uid, uid } });
       await expect.poll(() => looks, WITHIN).toBeGreaterThan(before);
     }
-    expect(lines).toEqual(['what an aborted migration has left here could not be removed']);
+    expect(lines).toEqual(['what a migration has left here could not be removed']);
     expect(api.told).toEqual([
       {
         regarding: { apiVersion: 'v1', kind: 'Node', name: 'n2', uid: 'uid of n2' },
         reason: 'LeftOver',
         type: 'Warning',
-        note: expect.stringContaining(
-          'LocalVolumeMigrate evictor-data, which was aborted, has left here could not be removed: LocalVolumeMigrate evictor-data names nobody',
-        ),
+        note: expect.stringContaining('what LocalVolumeMigrate evictor-data has left here could not be removed: '),
       },
     ]);
   });

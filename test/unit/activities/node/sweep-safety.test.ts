@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createNodeActivities, type NodeDependencies, sweepAborted } from '../../../../activities/node/index.ts';
+import { createNodeActivities, type NodeDependencies, sweepAborted, sweepGivenUp } from '../../../../activities/node/index.ts';
 import type { Mirror } from '../../../../core/contracts/migration.ts';
 import type { NodeActivities } from '../../../../core/contracts/node-activities.ts';
 import type { LocalVolumeMigrate } from '../../../../core/contracts/objects/index.ts';
@@ -158,8 +158,11 @@ async function play(nodes: Nodes, index: number, plan: Plan): Promise<LocalVolum
 /** The live objects, by which alone a migration's share of a node may go. */
 function maySweep(nodes: Nodes, node: FakeNode, uid: string): boolean {
   const object = [...nodes.objects.values()].find(({ metadata }) => metadata.uid === uid);
-  const { phase, pointOfNoReturn, target } = object?.status ?? {};
-  return phase === 'Aborted' && !pointOfNoReturn && (object?.spec.sourceNode === node.name || target?.node === node.name);
+  if (!object) return false;
+  const { phase, pointOfNoReturn, target } = object.status ?? {};
+  const isSource = object.spec.sourceNode === node.name;
+  if (!isSource && target?.node !== node.name) return target !== undefined || !pointOfNoReturn;
+  return phase === 'Aborted' && !pointOfNoReturn;
 }
 
 const tagged = (tags: readonly string[], key: string): string | undefined =>
@@ -193,7 +196,7 @@ function untouchable(nodes: Nodes, node: FakeNode): unknown {
   });
 }
 
-test('a sweep takes away what is of an aborted migration and nothing else, whatever stands and whatever it was told', {
+test('a sweep takes away what is of a migration that was aborted or left this node, and nothing else, whatever stands and whatever it was told', {
   timeout: 120_000,
 }, async () => {
   let swept = 0;
@@ -204,7 +207,9 @@ test('a sweep takes away what is of an aborted migration and nothing else, whate
     for (const node of nodes.all) {
       const before = untouchable(nodes, node);
       const sources = [...node.volumes].filter(([, { content }]) => content.startsWith('bits of')).map(([name]) => name);
-      const { swept: gone } = await sweepAborted(nodes.dependencies(node), told);
+      const { swept: aborted } = await sweepAborted(nodes.dependencies(node), told);
+      const { swept: givenUp } = await sweepGivenUp(nodes.dependencies(node), async () => [...told, ...nodes.objects.values()]);
+      const gone = [...aborted, ...givenUp];
       swept += gone.length;
       expect(untouchable(nodes, node)).toEqual(before);
       // A copy that was made here may go; the source never does.

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { findOrphans, type NodeDependencies, sweepAborted } from '../../../../activities/node/index.ts';
+import { findOrphans, type NodeDependencies, sweepAborted, sweepGivenUp } from '../../../../activities/node/index.ts';
 import type { LocalVolumeMigrate } from '../../../../core/contracts/objects/index.ts';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
 import type { FakeNode } from './fake-node.ts';
@@ -82,6 +82,50 @@ describe('an agent that was away during an abort', () => {
     const { swept, failed } = await sweepAborted(cluster.dependencies(cluster.n2), all);
     expect(failed.map(({ migration: { metadata } }) => metadata.name)).toEqual(all.slice(0, 2).map(({ metadata }) => metadata.name));
     expect(swept).toEqual([migration]);
+  });
+});
+
+describe('an agent that was away when its node was left for another target', () => {
+  const elsewhere = { node: 'n3', storageAddress: '10.77.0.3' };
+  const sweepLeft = async (cluster: FakeCluster, node: FakeNode) => {
+    const { swept, failed } = await sweepGivenUp(cluster.dependencies(node), async () => [cluster.migration]);
+    return { swept: swept.map(({ metadata }) => metadata.name), failed: failed.map(({ error }) => (error as { type?: string }).type) };
+  };
+
+  test('does its share when it is back, wherever the migration stands by then', async () => {
+    for (const phase of ['Syncing', 'Completed', 'Aborted'] as const) {
+      const untouched = newCluster().n2.snapshot();
+      const cluster = newCluster();
+      await copy(cluster);
+      const source = cluster.n1.snapshot();
+      cluster.migration = { ...cluster.migration, status: { ...cluster.migration.status, phase, target: elsewhere, pairing: 2 } };
+      expect(await sweepLeft(cluster, cluster.n1), 'of the source').toEqual(NOTHING);
+      expect(await sweepLeft(cluster, cluster.n2)).toEqual({ swept: ['evictor-data'], failed: [] });
+      expect(cluster.n2.snapshot()).toEqual(untouched);
+      expect(cluster.n1.snapshot()).toEqual(source);
+    }
+  });
+
+  test('leaves a target alone to which the migration has come back since it was listed', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    const { migration } = cluster;
+    const before = cluster.snapshot();
+    const outdated = { ...migration, status: { ...migration.status, target: elsewhere } };
+    const { failed } = await sweepGivenUp(cluster.dependencies(cluster.n2), async () => [outdated]);
+    expect(failed.map(({ error }) => (error as { type?: string }).type)).toEqual(['NotPermitted']);
+    expect(cluster.snapshot()).toEqual(before);
+  });
+
+  test('never removes what is marked: it has the newest data, whatever a record says', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    await close(cluster);
+    await mark(cluster);
+    const before = cluster.n2.snapshot();
+    cluster.migration = { ...cluster.migration, status: { ...cluster.migration.status, target: elsewhere } };
+    expect(await sweepLeft(cluster, cluster.n2)).toEqual({ swept: [], failed: ['PointOfNoReturnPassed'] });
+    expect(cluster.n2.snapshot()).toEqual(before);
   });
 });
 

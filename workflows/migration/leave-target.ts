@@ -1,0 +1,49 @@
+/**
+ * Another target is taken in the middle of a move. Room on it is reserved first, so that no copy is given up for nothing; then the source is exactly as
+ * it was; then the lost node's share goes, or, if its agent is away, that takes it away when it is back (worker/agent/sweeper.ts).
+ */
+import { discardTarget, restoreSource } from './abort.ts';
+import { park } from './park.ts';
+import { refusalsOfGivenUp, reserveRequest } from './place.ts';
+import { report } from './report.ts';
+import type { RunStage } from './stages.ts';
+import { inCluster } from './steps.ts';
+import { giveTurnBack } from './turn.ts';
+
+export const leaveTarget: RunStage = async (run) => {
+  const { target, begun, leaving } = run;
+  // Whatever comes of it, the next target, or this one, is waited for anew.
+  delete run.leaving;
+  delete run.targetAwaySince;
+  delete run.peerLostSince;
+  if (!target || !begun || !leaving) return 'Observing';
+  const { why, failure } = leaving;
+  const refusal = 'TargetLost';
+  const request = reserveRequest(run, { ...refusalsOfGivenUp(run), [target.node]: refusal });
+  const result = await inCluster(run, `reserve room on another node than ${target.node}`, (cluster) => cluster.reserveTarget(request));
+  if (result.kind === 'refused') {
+    if (failure) return park(run, failure);
+    const { refusals } = result;
+    await report(run, run.phase, `waits for ${target.node} (${why}), for no other node can take the volume`, {
+      refusals,
+      event: 'WaitingForTarget',
+    });
+    return run.closed ? 'CuttingOver' : 'AwaitingDetach';
+  }
+
+  const message = `${target.node} is given up for ${result.target.node}: ${why}`;
+  await report(run, 'Preparing', message, { event: 'TargetGivenUp', reason: refusal });
+  if ((await restoreSource(run, begun)) === 'cutOver') {
+    run.pointOfNoReturn = true;
+    return 'CuttingOver';
+  }
+  await discardTarget(run, begun);
+  await giveTurnBack(run);
+  run.givenUp[target.node] = { refusal, at: Date.now() };
+  delete run.begun;
+  delete run.target;
+  const pairing = begun.pairing + 1;
+  Object.assign(run, { pairing, mirrorStands: false, verified: false, uncompared: [], closed: false, verifyClosed: false, setbacks: 0 });
+  await report(run, 'Reserving', message, { pairing, reason: refusal });
+  return 'Reserving';
+};
