@@ -34,6 +34,18 @@ test('volumes of a node sync one after the other where one may sync at a time, a
   await eventually(async () => expect((await harness.limiter().describe()).status.name).toBe('COMPLETED'));
 });
 
+test('a limit that is raised meanwhile holds from the next look of those that wait on', async ({ harness }) => {
+  const { world } = harness;
+  const { waiting, open } = await oneSyncs(harness);
+  // Another controller, with another configuration, does the same.
+  world.syncLimits.perNode = 3;
+  await eventually(() => {
+    for (const volume of waiting) expect(harness.migrateObject(volume).phase).toBe('Syncing');
+  });
+  open();
+  await harness.eviction().result();
+});
+
 test('one that waits for its turn can be aborted, and the turn of one that was terminated goes to the next', async ({ harness }) => {
   const { first, waiting, open } = await oneSyncs(harness);
   const [aborted = '', next = ''] = waiting;

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Pool, Reservation } from '../../../core/contracts/objects/index.ts';
 import {
   type CandidateNode,
   type PoolState,
@@ -9,7 +8,7 @@ import {
   type ThinPoolState,
   type VolumeDemand,
 } from '../../../core/domain/placement.ts';
-import { outstandingReservations, type ThinShare } from '../../../core/domain/reserved-space.ts';
+import type { ThinShare } from '../../../core/domain/reserved-space.ts';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -254,125 +253,6 @@ describe('a thin volume', () => {
       bytes: 4 * MiB,
       thin: { pool: 'tp', bytes: 2 * GiB, promisedBytes: 4 * GiB },
     });
-  });
-});
-
-/** Several migrations and the agents take their steps in any order; the objects change only by compare-and-swap, as on the API server. */
-describe('no interleaving of placements over-commits a pool', () => {
-  const KINDS = ['look', 'reserve', 'makeMetadata', 'makeVolume', 'cutOver', 'release'] as const;
-  type Step = { readonly kind: (typeof KINDS)[number]; readonly volume: number };
-  const EXTENT = 4 * MiB;
-
-  /** A LocalStorageNode as annotations and agent's report make it up. */
-  interface StorageNode {
-    readonly name: string;
-    readonly version: number;
-    readonly reservations: ReadonlyMap<string, Reservation>;
-    readonly pool: Pool;
-  }
-
-  const empty = (name: string, extents: number): StorageNode => ({
-    name,
-    version: 0,
-    reservations: new Map(),
-    pool: {
-      name: 'hdd',
-      class: 'HDD',
-      type: 'REGULAR',
-      totalCapacityBytes: extents * EXTENT,
-      usedCapacityBytes: 0,
-      freeCapacityBytes: extents * EXTENT,
-      volumeCapacityBytesLimit: extents * EXTENT,
-      totalVolumeCount: 2,
-      usedVolumeCount: 0,
-      freeVolumeCount: 2,
-    },
-  });
-
-  const candidate = ({ name, pool: reported, reservations }: StorageNode): CandidateNode => ({
-    ...node(name, 0),
-    pools: [
-      {
-        name: 'hdd',
-        totalBytes: reported.totalCapacityBytes,
-        freeBytes: reported.freeCapacityBytes,
-        freeVolumeCount: reported.freeVolumeCount,
-        volumes: new Set(reported.volumes),
-        thinPools: [],
-      },
-    ],
-    reservations: outstandingReservations(reservations, { hdd: reported }),
-  });
-
-  /** What the target's agent does for a volume that is reserved there, and reports. */
-  function act(storageNode: StorageNode, kind: Step['kind'], volume: string): StorageNode {
-    const { pool: before, reservations } = storageNode;
-    const { volumes = [], arriving = [] } = before;
-    const reserved = reservations.get(volume)?.bytes;
-    const made = arriving.find((share) => share.volume === volume)?.bytes ?? 0;
-    if (reserved === undefined) return storageNode;
-    if (kind === 'release') {
-      // A migration gives up what is not there yet, or has arrived: never what is half made.
-      const left = new Map(reservations);
-      left.delete(volume);
-      return made > 0 ? storageNode : { ...storageNode, reservations: left };
-    }
-    if (volumes.includes(volume)) return storageNode;
-    if (kind === 'cutOver') {
-      if (made < reserved) return storageNode;
-      const kept = arriving.filter((share) => share.volume !== volume);
-      return {
-        ...storageNode,
-        pool: { ...before, volumes: [...volumes, volume], arriving: kept, freeVolumeCount: before.freeVolumeCount - 1 },
-      };
-    }
-    const more = kind === 'makeMetadata' ? (made === 0 ? EXTENT : 0) : made === EXTENT ? reserved - EXTENT : 0;
-    if (more === 0) return storageNode;
-    const shares = [...arriving.filter((share) => share.volume !== volume), { volume, bytes: made + more }];
-    return { ...storageNode, pool: { ...before, arriving: shares, freeCapacityBytes: before.freeCapacityBytes - more } };
-  }
-
-  function run(sizes: readonly number[], demands: readonly number[], steps: readonly Step[]): void {
-    const cluster = new Map(sizes.map((size, index) => [`n${index + 2}`, empty(`n${index + 2}`, size)]));
-    const write = (changed: StorageNode) => cluster.set(changed.name, { ...changed, version: changed.version + 1 });
-    const plans = new Map<number, StorageNode>();
-    const placed = new Set<number>();
-    for (const { kind, volume: index } of steps) {
-      const volume = `v${index}`;
-      const spaceBytes = (demands[index]! + 1) * EXTENT;
-      const plan = plans.get(index);
-      if (kind === 'look') {
-        const wanted = demand({ volume, volumeBytes: demands[index]! * EXTENT, spaceBytes });
-        const placement = placeVolume(wanted, Array.from(cluster.values(), candidate));
-        if (placement.kind === 'placed' && !placed.has(index)) plans.set(index, cluster.get(placement.node)!);
-      } else if (kind === 'reserve') {
-        if (!plan || cluster.get(plan.name)!.version !== plan.version || placed.has(index)) continue;
-        write({ ...plan, reservations: new Map(plan.reservations).set(volume, { pool: 'hdd', bytes: spaceBytes, id: volume }) });
-        placed.add(index);
-      } else {
-        for (const storageNode of cluster.values()) {
-          const changed = act(storageNode, kind, volume);
-          if (changed !== storageNode) write(changed);
-        }
-      }
-      for (const { pools, reservations } of Array.from(cluster.values(), candidate)) {
-        expect(pools[0]!.freeBytes - reservations.reduce((sum, { bytes }) => sum + bytes, 0)).toBeGreaterThanOrEqual(0);
-        expect(pools[0]!.freeVolumeCount - reservations.length).toBeGreaterThanOrEqual(0);
-      }
-    }
-  }
-
-  test('whatever the order in which migrations look and reserve, agents make volumes and reservations end', () => {
-    const step: fc.Arbitrary<Step> = fc.record({ kind: fc.constantFrom(...KINDS), volume: fc.nat({ max: 5 }) });
-    fc.assert(
-      fc.property(
-        fc.array(fc.integer({ min: 0, max: 30 }), { minLength: 1, maxLength: 2 }),
-        fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 6, maxLength: 6 }),
-        fc.array(step, { minLength: 20, maxLength: 120 }),
-        run,
-      ),
-      { numRuns: 200 },
-    );
   });
 });
 
