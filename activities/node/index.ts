@@ -15,6 +15,7 @@ import { readTargetCounter, repairMirror, verifyMirror } from './verify-mirror.t
 
 export { type Attempt, temporalAttempt } from './attempt.ts';
 export type { NodeDependencies } from './dependencies.ts';
+export { limitRunningSyncs } from './limit-running-syncs.ts';
 export { findOrphans, type Orphan } from './orphans.ts';
 export { sweepAborted, sweepGivenUp } from './sweep.ts';
 

@@ -17,12 +17,17 @@ export interface MirrorNames {
   readonly backPath: string;
 }
 
+const RESOURCE_SUFFIX = '_rehome';
+
+/** DRBD's resource is one of ours. */
+export const isMirrorResource = (resource: string): boolean => resource.endsWith(RESOURCE_SUFFIX);
+
 export function mirrorNames(pool: string, volume: string): MirrorNames {
   const metadataVolume = `${volume}_rehome_metadata`;
   const device = logicalVolumeDeviceName(pool, volume);
   const backDevice = `${device}_rehome_back`;
   return {
-    resource: `${volume}_rehome`,
+    resource: `${volume}${RESOURCE_SUFFIX}`,
     metadataVolume,
     metadataPath: devicePath(logicalVolumeDeviceName(pool, metadataVolume)),
     device,

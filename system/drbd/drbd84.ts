@@ -8,7 +8,7 @@ import { DEFAULT_SYNC_SETTINGS, type SyncSettings } from '../../core/contracts/s
 import type { Host } from '../host.ts';
 import { parseEvents2 } from './events2.ts';
 import type { MirrorDriver, MirrorState } from './mirror-driver.ts';
-import { addressesOf, controllerOptions, netOptions, thinOptions, verifyBounds } from './options.ts';
+import { addressesOf, controllerOptions, maxRateOption, netOptions, thinOptions, verifyBounds } from './options.ts';
 import { type ProcDrbdDevice, parseProcDrbd } from './proc-drbd.ts';
 import { PAUSE_FLAG_AS_WANTED, UNKNOWN_CONNECTION, unlessRefusedAs } from './refusal.ts';
 
@@ -65,6 +65,7 @@ export function createDrbd84(host: Host, settings: SyncSettings = DEFAULT_SYNC_S
     },
     resumeSync: ({ minor }) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('resume-sync', String(minor))),
     controlSync: ({ minor }, wanted) => setup('disk-options', String(minor), ...controllerOptions(wanted)),
+    limitRate: ({ minor }, bytesPerSecond) => setup('disk-options', String(minor), maxRateOption(bytesPerSecond)),
     disconnect: (pair) => unlessRefusedAs(UNKNOWN_CONNECTION, setup('disconnect', ...addressesOf(pair), '--force=yes')),
     startVerify: ({ minor }, range) => setup('verify', String(minor), ...verifyBounds(range)),
     verifyLogPosition: async () => undefined,

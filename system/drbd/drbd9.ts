@@ -12,7 +12,7 @@ import type { SyncSettings } from '../../core/contracts/sync-settings.ts';
 import type { Host } from '../host.ts';
 import { type PeerPath, parsePeers } from './events2.ts';
 import type { LocalMirror, MirrorDriver, MirrorPair, MirrorState } from './mirror-driver.ts';
-import { addressesOf, controllerOptions, netOptions, thinOptions, verifyBounds } from './options.ts';
+import { addressesOf, controllerOptions, maxRateOption, netOptions, thinOptions, verifyBounds } from './options.ts';
 import { isRefusedAs, PAUSE_FLAG_AS_WANTED, UNKNOWN_CONNECTION, unlessRefusedAs } from './refusal.ts';
 import { parseStatusJson, type StatusDevice, type StatusResource } from './status-json.ts';
 import { logPosition, skippedByVerify } from './verify-log.ts';
@@ -60,6 +60,7 @@ export function createDrbd9(host: Host, settings: SyncSettings): MirrorDriver {
     },
     resumeSync: (mirror) => unlessRefusedAs(PAUSE_FLAG_AS_WANTED, setup('resume-sync', ...peerDeviceOf(mirror))),
     controlSync: (mirror, wanted) => setup('peer-device-options', ...peerDeviceOf(mirror), ...controllerOptions(wanted)),
+    limitRate: (mirror, bytesPerSecond) => setup('peer-device-options', ...peerDeviceOf(mirror), maxRateOption(bytesPerSecond)),
     disconnect: (pair) => unlessRefusedAs(UNKNOWN_CONNECTION, setup('disconnect', ...peerOf(pair), '--force')),
     startVerify: (mirror, range) => setup('verify', ...peerDeviceOf(mirror), ...verifyBounds(range)),
     verifyLogPosition: async () => logPosition(await host.readKernelLog()),

@@ -88,6 +88,8 @@ export interface MirrorDriver {
   resumeSync(mirror: LocalMirror): Promise<void>;
   /** From here on this end's syncs (a target's) and verifies (a source's) go by these settings, also those that run. */
   controlSync(mirror: LocalMirror, settings: SyncSettings): Promise<void>;
+  /** The most that this end's syncs take, also those that run; the other settings stay. */
+  limitRate(mirror: LocalMirror, bytesPerSecond: number): Promise<void>;
   /** Also with a dead peer, whose silence would hold writes; a connection that is gone already is fine. */
   disconnect(pair: MirrorPair): Promise<void>;
   /** Of the whole device, or of this range; returns when it has begun. */

@@ -11,10 +11,12 @@ const PAGE_BYTES = 4096;
 /** Of the sync's controller: rates in KiB/s, the fill target in sectors; c-plan-ahead, how far it looks ahead, in 0.1 s. */
 export const controllerOptions = ({ maxRateBytesPerSecond, minRateBytesPerSecond, fillTargetBytes }: SyncSettings): string[] => [
   '--c-plan-ahead=20',
-  `--c-max-rate=${Math.floor(maxRateBytesPerSecond / KIB)}`,
+  maxRateOption(maxRateBytesPerSecond),
   `--c-fill-target=${Math.floor(fillTargetBytes / SECTOR_BYTES)}`,
   `--c-min-rate=${Math.floor(minRateBytesPerSecond / KIB)}`,
 ];
+
+export const maxRateOption = (bytesPerSecond: number): string => `--c-max-rate=${Math.floor(bytesPerSecond / KIB)}`;
 
 /**
  * Time limits by which a dead peer holds a write for 3 s at most: a lost link is seen after ping-int + ping-timeout (1 s + 1 s), a hung disk after

@@ -5,6 +5,7 @@
  *   sync     waits of minutes to hours, which hold nothing: given up at once, and taken up again by the next agent
  */
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { limitRunningSyncs } from '../../activities/node/index.ts';
 import type { AgentConfiguration } from '../../core/contracts/configuration.ts';
 import { controlTaskQueue, syncTaskQueue } from '../../core/contracts/names.ts';
 import { NodeReporter } from '../../reconcilers/node-report.ts';
@@ -73,6 +74,11 @@ export function runAgent({ configuration, logger, signal }: AgentOptions): Promi
     const sweeper = new Sweeper({ client: kube, dependencies, events, logger });
     closeAtEnd(() => sweeper.stop());
     await Promise.race([sweeper.start(), untilAborted(signal)]);
+
+    const limiting = limitRunningSyncs(dependencies);
+    await limiting.catch((error: unknown) =>
+      logger.warn({ error }, 'the limit of syncs that run could not be set: they keep what they have'),
+    );
 
     // The Lease says that steps will be done, so not before there is somebody to do them.
     const reporter = new NodeReporter({

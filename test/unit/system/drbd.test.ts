@@ -162,6 +162,10 @@ describe('the driver of 8.4', () => {
     expect(connect).toEqual(expect.arrayContaining(['--max-buffers=2048', '--sndbuf-size=2097152', '--rcvbuf-size=2097152']));
   });
 
+  test('limits the rate of a sync that runs, and nothing else of it', async () => {
+    expect(await commandsOf((driver) => driver.limitRate(pair, 2 * MiB))).toEqual(['drbdsetup disk-options 1 --c-max-rate=2048']);
+  });
+
   test('finds a connection that is gone already disconnected', async () => {
     await commandsOf(
       (driver) => driver.disconnect(pair),

@@ -105,6 +105,12 @@ describe('connecting', () => {
     expect(lines[3]).toBe('drbdsetup pause-sync p 1 0');
   });
 
+  test('limits the rate of a sync that runs, and nothing else of it', async () => {
+    expect(await commandsOf((driver) => driver.limitRate(target, 2 * 2 ** 20))).toEqual([
+      'drbdsetup peer-device-options p 0 0 --c-max-rate=2048',
+    ]);
+  });
+
   test('again with a peer that is known keeps it, and what was said of it', async () => {
     const lines = await commandsOf((driver) => driver.connect(pair, 's', UNPAUSED), undefined, fixture('drbd9-events2-standalone.txt'));
     expect(lines).toEqual([
