@@ -14,4 +14,5 @@ export const releaseTurnSignal = defineSignal<[volume: string]>(SignalName.relea
 export const turnGrantedSignal = defineSignal<[target: string]>(SignalName.turnGranted);
 
 export const nodeChangedSignal = defineSignal(SignalName.nodeChanged);
+export const podChangedSignal = defineSignal(SignalName.podChanged);
 export const migrationEndedSignal = defineSignal<[MigrationEnded]>(SignalName.migrationEnded);

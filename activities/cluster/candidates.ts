@@ -1,6 +1,6 @@
 /** What placement is decided by, put together from the objects. */
 import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
-import { Annotation } from '../../core/contracts/names.ts';
+import { Annotation, TOPOLOGY_KEY } from '../../core/contracts/names.ts';
 import type { LocalStorageNode, LocalVolumeMigrate, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
 import {
   type CandidateNode,
@@ -11,6 +11,7 @@ import {
   type VolumeDemand,
 } from '../../core/domain/placement.ts';
 import type { PodConstraints } from '../../core/domain/pod-fit.ts';
+import { withoutRequirementsOf } from '../../core/domain/pod-gate.ts';
 import { outstandingReservations } from '../../core/domain/reserved-space.ts';
 import { allocatedAtMost } from '../../core/domain/thin-space.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
@@ -78,12 +79,18 @@ function companionsOfDemand(stores: ClusterStores, { ref, sourceNode, pool }: Re
   };
 }
 
-/** Its nodeName is where it runs now, and the PersistentVolume's nodeAffinity where the volume is now: neither says where they may go. */
+/**
+ * Its nodeName is where it runs now; the PersistentVolume's nodeAffinity, and what stands in its place in a pod, where the volume is now: none of them
+ * says where they may go.
+ */
 function constraintsOf({ spec }: PodView): PodConstraints {
   return {
     tolerations: spec?.tolerations ?? [],
     nodeSelector: spec?.nodeSelector ?? {},
-    nodeTerms: spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms,
+    nodeTerms: withoutRequirementsOf(
+      TOPOLOGY_KEY,
+      spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms,
+    ),
   };
 }
 

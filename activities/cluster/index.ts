@@ -4,6 +4,7 @@ import type { ClusterDependencies } from './dependencies.ts';
 import { findMigration, openMigration } from './migration-record.ts';
 import { findEndedMigrations, startMigration } from './migration-workflows.ts';
 import { observeNodeEviction, releaseHolds, reportNodeEviction } from './node-eviction.ts';
+import { endPodEviction, observePodEviction, reportPodEviction } from './pod-eviction.ts';
 import { reportPhase } from './report-phase.ts';
 import { releaseReservation, reserveTarget } from './reservation.ts';
 import { removeSourceReplica, switchObjects } from './switch-objects.ts';
@@ -27,5 +28,8 @@ export function createClusterActivities(deps: ClusterDependencies): ClusterActiv
     findEndedMigrations: findEndedMigrations(deps),
     releaseHolds: releaseHolds(deps),
     reportNodeEviction: reportNodeEviction(deps),
+    observePodEviction: observePodEviction(deps),
+    reportPodEviction: reportPodEviction(deps),
+    endPodEviction: endPodEviction(deps),
   };
 }

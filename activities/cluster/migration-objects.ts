@@ -3,7 +3,7 @@
  *
  *   made by somebody: a request --begun by the run that was started for it--> record -> ended
  *                        +--another is the record--> follower -> ended
- *   made by Rehome, because a node is cordoned: a record from the first moment
+ *   made by Rehome, because a node is cordoned or a pod was evicted: a record from the first moment
  */
 import { createHash } from 'node:crypto';
 import type { MigrateVolumeInput } from '../../core/contracts/migration.ts';
@@ -13,6 +13,8 @@ import { isTerminal } from '../../core/contracts/phases.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 
+/** Those of the migrations that Rehome begins by itself. */
+const OWN_TRIGGERS: readonly Trigger[] = ['node-drain', 'pod-eviction'];
 /** Names of objects have 253 characters at most; a hyphen and the suffix follow the volume. */
 const VOLUME_CHARACTERS = 253 - 7;
 
@@ -24,7 +26,7 @@ export function hasEnded({ status }: LocalVolumeMigrate): boolean {
 /** The record of a migration that has not ended: a run acts on it, or has to be started again. */
 export function isOpen(migrate: LocalVolumeMigrate): boolean {
   const { phase, follows } = migrate.status ?? {};
-  return !hasEnded(migrate) && follows === undefined && (phase !== undefined || triggerOf(migrate) === 'node-drain');
+  return !hasEnded(migrate) && follows === undefined && (phase !== undefined || triggerOf(migrate) !== 'migrate-request');
 }
 
 /** It is being aborted, or was. */
@@ -43,7 +45,7 @@ export function isRequest(migrate: LocalVolumeMigrate): boolean {
 }
 
 export function triggerOf({ metadata }: LocalVolumeMigrate): Trigger {
-  return metadata.labels?.[Label.trigger] === 'node-drain' ? 'node-drain' : 'migrate-request';
+  return OWN_TRIGGERS.find((trigger) => trigger === metadata.labels?.[Label.trigger]) ?? 'migrate-request';
 }
 
 /** What a run for it is started with. */

@@ -1,5 +1,5 @@
 /** A node that is being emptied: what is to be moved away from it, what runs, and what a person wants to stay. */
-import type { ClusterActivities, NodeEvictionFacts } from '../../core/contracts/cluster-activities.ts';
+import type { ClusterActivities, RunningMigration } from '../../core/contracts/cluster-activities.ts';
 import { Annotation } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { regarding } from '../../system/kube/events.ts';
@@ -77,7 +77,7 @@ export function volumesOn({ localVolumeReplicas, localVolumes }: ClusterStores, 
   return [...new Set([...byReplica.map(({ spec }) => spec.volumeName), ...byConfiguration.map(({ metadata }) => metadata.name)])].sort();
 }
 
-function describeRunning(migrate: LocalVolumeMigrate): NodeEvictionFacts['running'][number] {
+export function describeRunning(migrate: LocalVolumeMigrate): RunningMigration {
   const { phase = 'Pending', target, message = '' } = migrate.status ?? {};
   const percent = percentOf(migrate);
   return {

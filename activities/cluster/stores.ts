@@ -16,15 +16,15 @@ export interface Store<T> {
 
 /** What is read of a pod: pods are many, and most of each is of no interest here. */
 export interface PodView {
-  readonly metadata: Pick<Pod['metadata'], 'name' | 'namespace' | 'uid' | 'resourceVersion' | 'labels'>;
-  readonly spec?: Pick<NonNullable<Pod['spec']>, 'nodeName' | 'nodeSelector' | 'affinity' | 'tolerations' | 'volumes'>;
-  readonly status?: Pick<NonNullable<Pod['status']>, 'phase'>;
+  readonly metadata: Pick<Pod['metadata'], 'name' | 'namespace' | 'uid' | 'resourceVersion' | 'labels' | 'deletionTimestamp'>;
+  readonly spec?: Pick<NonNullable<Pod['spec']>, 'nodeName' | 'nodeSelector' | 'affinity' | 'tolerations' | 'volumes' | 'schedulingGates'>;
+  readonly status?: Pick<NonNullable<Pod['status']>, 'phase' | 'reason'>;
 }
 
 /** The projection of the watcher that keeps the pods. Of a pod's volumes only those made of claims stay. */
 export function viewPod({ metadata, spec, status }: Pod): PodView {
-  const { name, namespace, uid, resourceVersion, labels } = metadata;
-  const { nodeName, nodeSelector, affinity, tolerations, volumes } = spec ?? {};
+  const { name, namespace, uid, resourceVersion, labels, deletionTimestamp } = metadata;
+  const { nodeName, nodeSelector, affinity, tolerations, volumes, schedulingGates } = spec ?? {};
   const claimed = volumes
     ?.filter((volume) => volume.persistentVolumeClaim ?? volume.ephemeral)
     .map(({ name, persistentVolumeClaim, ephemeral }) => ({
@@ -33,15 +33,26 @@ export function viewPod({ metadata, spec, status }: Pod): PodView {
       ...(ephemeral && { ephemeral: {} }),
     }));
   return {
-    metadata: { name, uid, resourceVersion, ...(namespace !== undefined && { namespace }), ...(labels && { labels }) },
+    metadata: {
+      name,
+      uid,
+      resourceVersion,
+      ...(namespace !== undefined && { namespace }),
+      ...(deletionTimestamp !== undefined && { deletionTimestamp }),
+      ...(labels && { labels }),
+    },
     spec: {
       ...(nodeName !== undefined && { nodeName }),
       ...(nodeSelector && { nodeSelector }),
       ...(affinity?.nodeAffinity && { affinity: { nodeAffinity: affinity.nodeAffinity } }),
       ...(tolerations && { tolerations }),
       ...(claimed && { volumes: claimed }),
+      ...(schedulingGates && { schedulingGates }),
     },
-    status: { ...(status?.phase !== undefined && { phase: status.phase }) },
+    status: {
+      ...(status?.phase !== undefined && { phase: status.phase }),
+      ...(status?.reason !== undefined && { reason: status.reason }),
+    },
   };
 }
 

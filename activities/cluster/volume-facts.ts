@@ -7,11 +7,12 @@ import { inWords } from '../../core/domain/stay.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { isLeaseHeld } from '../../system/kube/lease.ts';
-import { keyOf } from '../../system/kube/resources.ts';
+import { keyOf, persistentVolumeClaims } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
+import { evictionMarksOf } from './eviction-marks.ts';
 import { isOpen, isTakenBack, migrationsOf, triggerOf } from './migration-objects.ts';
 import type { ClusterStores, PodView } from './stores.ts';
-import { claimOf, mirrorEnd, persistentVolumeOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
+import { type ClaimName, claimOf, mirrorEnd, persistentVolumeOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
 type Seen = Pick<ClusterDependencies, 'kube' | 'stores'>;
@@ -37,7 +38,7 @@ export const observeVolume =
     );
     const source = mirrorEnd(stores, sourceNode);
     const stay = deps.whyStays(stores, volume, sourceNode);
-    const unwanted = (await whyUnwanted(deps, sourceNode, migrate ?? trigger)) ?? (stay && inWords(volume, stay));
+    const unwanted = (await whyUnwanted(deps, volume, sourceNode, migrate ?? trigger)) ?? (stay && inWords(volume, stay));
     const percent = percentOf(migrate);
     return {
       ...(localVolume && { localVolume: describeVolume(stores, localVolume) }),
@@ -77,14 +78,29 @@ async function migrationToBegin(kube: KubeClient, volume: string, uid: string | 
 }
 
 /**
- * What was begun because a node was cordoned is wanted while it is, and its label does not say otherwise. What somebody asked for is wanted for as long
- * as they ask: they named the volume, where cordon and label speak of all that is on the node.
+ * What was begun because a node was cordoned is wanted while it is, and its label does not say otherwise; because a pod was evicted, while the claim
+ * says so. What somebody asked for is wanted for as long as they ask: they named the volume, where cordon and label speak of all that is on the node.
  * @param migrate undefined before there is one: then what started the run.
  */
-async function whyUnwanted(deps: Seen, node: string, migrate: LocalVolumeMigrate | Trigger): Promise<string | undefined> {
-  if (migrate === 'node-drain') return whyNotToBeEmptied(deps.stores, node);
+async function whyUnwanted(deps: Seen, volume: string, node: string, migrate: LocalVolumeMigrate | Trigger): Promise<string | undefined> {
+  const { kube, stores } = deps;
   if (migrate === 'migrate-request') return 'its LocalVolumeMigrate is gone';
-  return (await whyWithdrawn(deps, migrate)) ?? (triggerOf(migrate) === 'node-drain' ? whyNotToBeEmptied(deps.stores, node) : undefined);
+  const withdrawn = typeof migrate === 'string' ? undefined : await whyWithdrawn(deps, migrate);
+  if (withdrawn !== undefined) return withdrawn;
+  switch (typeof migrate === 'string' ? migrate : triggerOf(migrate)) {
+    case 'node-drain':
+      return whyNotToBeEmptied(stores, node);
+    case 'pod-eviction':
+      return whyKept(stores, node) ?? whyNoPodLeaves(kube, claimOf(stores, volume), node);
+    default:
+      return undefined;
+  }
+}
+
+/** The claim is read live: whoever takes the mark off tells the migration at once, and perhaps not again. */
+async function whyNoPodLeaves(kube: KubeClient, name: ClaimName | undefined, node: string): Promise<string | undefined> {
+  const claim = name && (await kube.find(persistentVolumeClaims, name));
+  return claim && evictionMarksOf(claim).some((mark) => mark.node === node) ? undefined : `no eviction of a pod on ${node} goes on`;
 }
 
 /**
@@ -105,7 +121,12 @@ function whyNotToBeEmptied({ nodes }: ClusterStores, name: string): string | und
   const node = nodes.get(keyOf({ name }));
   if (!node) return undefined;
   if (!node.spec?.unschedulable) return `node ${name} is not cordoned`;
-  return evictionDisabled(node.metadata.labels) ? `node ${name} has label ${Label.eviction}=disable` : undefined;
+  return whyKept({ nodes }, name);
+}
+
+/** What the node's label says of all that is on it. */
+export function whyKept({ nodes }: Pick<ClusterStores, 'nodes'>, name: string): string | undefined {
+  return evictionDisabled(nodes.get(keyOf({ name }))?.metadata.labels) ? `node ${name} has label ${Label.eviction}=disable` : undefined;
 }
 
 /** Asked for on the node, for all that is on it, or on the volume. */

@@ -1,7 +1,7 @@
 /** Which objects belong to a volume: its PersistentVolume, claim, pods and replicas. Read from the stores. */
 import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
-import { keyOf, type PersistentVolume } from '../../system/kube/resources.ts';
+import { keyOf, type PersistentVolume, type PersistentVolumeClaim } from '../../system/kube/resources.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 
 export interface ClaimName {
@@ -20,6 +20,17 @@ export function claimOf(stores: ClusterStores, volume: string): ClaimName | unde
   if (claimRef?.namespace && claimRef.name) return { namespace: claimRef.namespace, name: claimRef.name };
   const { pvcNamespace, pvcName } = stores.localVolumes.get(volume)?.spec ?? {};
   return pvcNamespace && pvcName ? { namespace: pvcNamespace, name: pvcName } : undefined;
+}
+
+/** By the claim's PersistentVolume; while that is being made again, by what a LocalVolume says. undefined: it is none of ours. */
+export function localVolumeOf(stores: ClusterStores, { metadata, spec }: PersistentVolumeClaim): string | undefined {
+  if (!spec?.volumeName) return undefined;
+  const csi = stores.persistentVolumes.get(keyOf({ name: spec.volumeName }))?.spec?.csi;
+  if (csi) return csi.driver === CSI_DRIVER ? csi.volumeHandle : undefined;
+  const named = stores.localVolumes
+    .list()
+    .find(({ spec: { pvcNamespace, pvcName } }) => pvcNamespace === metadata.namespace && pvcName === metadata.name);
+  return named?.metadata.name;
 }
 
 /**

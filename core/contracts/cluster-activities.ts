@@ -3,6 +3,7 @@
  * from a poll of the API server; what allows a destructive step is read live by the agent.
  */
 import type {
+  EvictPodInput,
   MigrateVolumeInput,
   MigrationEnded,
   MigrationRef,
@@ -129,13 +130,28 @@ export interface NodeEvictionFacts {
   /** Nothing is begun before the node has been cordoned for so long: it may only be restarted. */
   readonly delaySeconds?: number;
   /** Migrations away from this node that have not ended, by volume. */
-  readonly running: readonly {
+  readonly running: readonly RunningMigration[];
+}
+
+export interface RunningMigration {
+  readonly volume: string;
+  readonly phase: Phase;
+  readonly target?: string;
+  readonly message: string;
+  readonly percent?: number;
+}
+
+/** A pod's eviction at one look. */
+export interface PodEvictionFacts {
+  /** Why nothing is to move because of this pod; undefined: it is. */
+  readonly unwanted?: string;
+  /** Of the pod's claims that still carry its mark. */
+  readonly volumes: readonly {
     readonly volume: string;
-    readonly phase: Phase;
-    readonly target?: string;
-    readonly message: string;
-    readonly percent?: number;
+    readonly onNode: boolean;
   }[];
+  /** The migrations of these volumes that have not ended. */
+  readonly running: readonly (RunningMigration & { readonly pointOfNoReturn: boolean })[];
 }
 
 export interface ClusterActivities {
@@ -175,4 +191,10 @@ export interface ClusterActivities {
   /** The node was seen uncordoned: volumes of it whose move a person aborted may move again (annotation hold-released). */
   releaseHolds(request: { readonly node: string }): Promise<void>;
   reportNodeEviction(request: { readonly node: string; readonly event: EventReason; readonly message: string }): Promise<void>;
+
+  observePodEviction(request: EvictPodInput): Promise<PodEvictionFacts>;
+  /** An Event on pod, claims and node. */
+  reportPodEviction(request: EvictPodInput & { readonly event: EventReason; readonly message: string }): Promise<void>;
+  /** The pod's label says that its eviction has ended, if the pod is still there; then its mark leaves the claims: what is not moved yet stays. */
+  endPodEviction(request: EvictPodInput): Promise<void>;
 }

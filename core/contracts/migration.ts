@@ -114,6 +114,15 @@ export interface EvictNodeInput {
   readonly node: string;
 }
 
+export interface EvictPodInput {
+  /** It may be gone by now. */
+  readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
+  /** Where it ran: its volumes go to another one. */
+  readonly node: string;
+  /** By name, the claims of the pod that carry the mark of its eviction. */
+  readonly claims: readonly string[];
+}
+
 /** Answer to the query `progress` of a migration. */
 export interface MigrationProgress {
   readonly volume: string;

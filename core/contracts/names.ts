@@ -20,7 +20,10 @@ export const CONTROLLER_LEASE = 'rehome-controller';
 export const agentLease = (node: string): string => `rehome-agent-${node}`;
 
 export const Label = {
-  /** On a node `disable` keeps its volumes where they are (HwameiStor's contract). */
+  /**
+   * HwameiStor's contract. On a node `disable` keeps its volumes where they are. On a pod `start` has its volumes move to another node once it is deleted
+   * or evicted, and becomes `completed` when that has ended, if the pod is still there.
+   */
   eviction: 'hwameistor.io/eviction',
   /** On a LocalVolumeMigrate: the volume it moves. */
   volume: 'rehome.io/volume',
@@ -38,6 +41,9 @@ export const Annotation = {
   online: 'rehome.io/online',
   /** On a LocalVolume or its claim: `never` keeps the volume where it is; `always` lets one go that would be refused, see `core/domain/stay.ts`. */
   move: 'rehome.io/move',
+  /** On a claim, one for each pod because of whose eviction its volume is to leave a node, by the pod's uid: JSON of {@link EvictionMark}. */
+  evictionMark: (uid: string): string => `rehome.io/evict-${uid}`,
+  evictionMarkPrefix: 'rehome.io/evict-',
   /** On a LocalVolumeMigrate, `need` (default) or `forbid`: whether its target must be one that the volume's pods may run on. HwameiStor's. */
   replicaAffinity: 'hwameistor.io/replica-affinity',
   /** On a LocalVolumeMigrate that was made because another asked for all volumes of a pod: the name of that one. */
@@ -47,8 +53,11 @@ export const Annotation = {
 /** On a LocalVolumeMigrate from the moment it is begun until nothing of it is left on any node: deleted before, it is aborted first. */
 export const MIGRATION_FINALIZER = 'rehome.io/migration';
 
-/** The kinds of cause a migration can have: its node is cordoned; somebody made a LocalVolumeMigrate. */
-export type Trigger = 'node-drain' | 'migrate-request';
+/** Keeps a pod from being scheduled until its volumes are where they are going to be. */
+export const SCHEDULING_GATE = 'rehome.io/volume-moves';
+
+/** The kinds of cause a migration can have: its node is cordoned; a pod that uses it was evicted; somebody made a LocalVolumeMigrate. */
+export type Trigger = 'node-drain' | 'pod-eviction' | 'migrate-request';
 
 /** Tags on logical volumes, each `key=value`. They are the part of a migration's state that survives the loss of everything else. */
 export const Tag = {
@@ -75,10 +84,16 @@ export const workflowId = {
   /** The id is the lock: at most one migration of a volume runs. */
   migrateVolume: (volume: string): string => `migrate-${volume}`,
   evictNode: (node: string): string => `evict-node-${node}`,
+  evictPod: (uid: string): string => `evict-pod-${uid}`,
   limitSyncs: 'limit-syncs',
 } as const;
 
-export const WorkflowType = { migrateVolume: 'migrateVolume', evictNode: 'evictNode', limitSyncs: 'limitSyncs' } as const;
+export const WorkflowType = {
+  migrateVolume: 'migrateVolume',
+  evictNode: 'evictNode',
+  evictPod: 'evictPod',
+  limitSyncs: 'limitSyncs',
+} as const;
 
 export const CONTROLLER_TASK_QUEUE = 'rehome-controller';
 /** Short, idempotent steps. */
@@ -95,6 +110,8 @@ export const SignalName = {
   lookAgain: 'lookAgain',
   /** To a node's eviction: the node or its volumes changed, look again. */
   nodeChanged: 'nodeChanged',
+  /** To a pod's eviction: the pod, its claims or its node changed, look again. */
+  podChanged: 'podChanged',
   /** From a migration: it wants to sync, a {@link TurnRequest} and the limits. */
   requestTurn: 'requestTurn',
   /** From a migration: this volume syncs no more. */

@@ -1,5 +1,5 @@
-/** What a person reads in Temporal's Web UI of a migration or a node's eviction: markdown, made from what the workflow knows. */
-import type { NodeEvictionFacts } from '../contracts/cluster-activities.ts';
+/** What a person reads in Temporal's Web UI of a migration or an eviction: markdown, made from what the workflow knows. */
+import type { NodeEvictionFacts, PodEvictionFacts } from '../contracts/cluster-activities.ts';
 import type { MigrationProgress, TurnRequest } from '../contracts/migration.ts';
 import type { Refusal } from '../contracts/reasons.ts';
 import { inWords } from './stay.ts';
@@ -69,6 +69,35 @@ function volumeRows(facts: NodeEvictionFacts, held: readonly string[]): readonly
     const percent = migration?.percent === undefined ? '' : `${migration.percent} %`;
     return [volume, migration?.target ?? '', migration?.phase ?? '', percent, migration?.message ?? waits].map(inCell);
   });
+}
+
+export interface PodEvictionView {
+  /** Namespace and name. */
+  readonly pod: string;
+  readonly node: string;
+  /** undefined: no look has succeeded yet. */
+  readonly facts?: PodEvictionFacts;
+  /** What failed and is tried again. */
+  readonly troubles: readonly string[];
+  readonly waitsForApiServer: boolean;
+}
+
+export function describePodEviction({ pod, node, facts, troubles, waitsForApiServer }: PodEvictionView): string {
+  const running = new Map(facts?.running.map((migration) => [migration.volume, migration]));
+  const volumes = [...new Set([...(facts?.volumes ?? []).map(({ volume }) => volume), ...running.keys()])].sort();
+  const lines = volumes.map((volume) => {
+    const { phase, message, target, percent } = running.get(volume) ?? {};
+    const done = percent === undefined ? '' : `, ${percent} %`;
+    return `- ${volume}${target ? ` to ${target}` : ''}: ${phase ? `${phase}${done}: ${message}` : 'does not move'}`;
+  });
+  return [
+    `pod **${pod}** was evicted from **${node}**: its volumes move to another node, and its successors wait for them`,
+    '',
+    ...(facts?.unwanted === undefined ? [] : [`- ${facts.unwanted}`]),
+    ...lines.map((line) => line.replaceAll(/\s+/g, ' ')),
+    ...(waitsForApiServer ? ['- waits for the API server'] : []),
+    ...troubles.map((trouble) => `- failed, and is tried again: ${inCell(trouble)}`),
+  ].join('\n');
 }
 
 /** @param trouble what failed and is tried again. */

@@ -3,7 +3,13 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { MigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
 import type { SyncTurns } from '../../activities/cluster/turns.ts';
-import type { ClusterActivities, MigrationRecord, PhaseReport, ReserveRequest } from '../../core/contracts/cluster-activities.ts';
+import type {
+  ClusterActivities,
+  MigrationRecord,
+  PhaseReport,
+  ReserveRequest,
+  RunningMigration,
+} from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
 import type { Trigger } from '../../core/contracts/names.ts';
 import { isTerminal, type Phase } from '../../core/contracts/phases.ts';
@@ -29,6 +35,9 @@ export const CLUSTER_ACTIVITIES = [
   'findEndedMigrations',
   'releaseHolds',
   'reportNodeEviction',
+  'observePodEviction',
+  'reportPodEviction',
+  'endPodEviction',
 ] as const satisfies (keyof ClusterActivities)[];
 
 export function createFakeClusterActivities(world: World, workflows: MigrationWorkflows, turns: SyncTurns): ClusterActivities {
@@ -64,7 +73,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       return open && recordOf(world, open);
     },
 
-    async openMigration({ volume, sourceNode, request }) {
+    async openMigration({ volume, sourceNode, trigger, request }) {
       const open = world.openMigrate(volume);
       if (open) return recordOf(world, open);
       const ended = world.migrates.filter((migrate) => migrate.ref.volume === volume && migrate.sourceNode === sourceNode);
@@ -75,6 +84,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       const ref = { ...(request ?? { name: `${volume}-${number}`, uid: `uid-${number}` }), volume };
       const migrate: Migrate = {
         ref,
+        trigger,
         sourceNode,
         phase: 'Pending',
         reportedAt: 0,
@@ -153,20 +163,17 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
     async observeNodeEviction({ node: name }) {
       const node = world.nodes.get(name);
       const volumes = [...world.volumes].filter(([, { replicas }]) => replicas.has(name));
-      const leaving = world.migrates.filter(({ sourceNode, phase }) => sourceNode === name && !isTerminal(phase));
+      const emptied = node?.cordoned === true && !node.disabled;
+      const leaving = world.migrates.filter(
+        ({ sourceNode, phase, trigger }) => sourceNode === name && !isTerminal(phase) && (emptied || trigger === 'node-drain'),
+      );
       return {
         exists: node?.exists ?? false,
         cordoned: node?.cordoned ?? false,
         disabled: node?.disabled ?? false,
         ...(world.evictionDelaySeconds > 0 && { delaySeconds: world.evictionDelaySeconds }),
         volumes: volumes.map(([volume, { stays }]) => ({ volume, held: isHeld(world, volume, name), ...(stays && { stays }) })),
-        running: leaving.map(({ ref, phase, target, message, percent }) => ({
-          volume: ref.volume,
-          phase,
-          ...(target && { target: target.node }),
-          message,
-          ...(percent !== undefined && { percent }),
-        })),
+        running: leaving.map(describe),
       };
     },
 
@@ -185,6 +192,27 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
 
     async reportNodeEviction({ node, event, message }) {
       world.events.push(`${event} ${node}: ${message}`);
+    },
+
+    async observePodEviction({ pod: { uid }, node: name }) {
+      const marked = [...(world.evictedPods.get(uid)?.marked ?? [])];
+      const running = marked.flatMap((volume) => world.openMigrate(volume) ?? []);
+      return {
+        ...(world.node(name).disabled && { unwanted: `node ${name} has label hwameistor.io/eviction=disable` }),
+        volumes: marked.map((volume) => ({ volume, onNode: world.volumes.get(volume)?.replicas.has(name) === true })),
+        running: running.map((migrate) => ({ ...describe(migrate), pointOfNoReturn: migrate.pointOfNoReturn })),
+      };
+    },
+
+    async reportPodEviction({ pod, event, message }) {
+      world.events.push(`${event} ${pod.name}: ${message}`);
+    },
+
+    async endPodEviction({ pod: { uid } }) {
+      const pod = world.evictedPods.get(uid);
+      if (!pod) return;
+      pod.label = 'completed';
+      pod.marked.clear();
     },
   };
   return observed(world, activities);
@@ -214,8 +242,19 @@ function whyUnwanted(world: World, volume: string, node: Node, trigger: Trigger)
   const open = world.openMigrate(volume);
   const request = world.requests.get(volume);
   const isAskedFor = open ? open.ref.uid === request?.uid : trigger === 'migrate-request';
+  if ((open?.trigger ?? trigger) === 'pod-eviction') return whyNoPodLeaves(world, volume, node);
   if (!isAskedFor) return whyNotToBeEmptied(node);
   return request?.withdrawn === false ? undefined : `LocalVolumeMigrate ${request?.name} is deleted`;
+}
+
+function whyNoPodLeaves({ evictedPods }: World, volume: string, node: Node): string | undefined {
+  if (node.disabled) return `node ${node.name} has label hwameistor.io/eviction=disable`;
+  const leaves = [...evictedPods.values()].some((pod) => pod.node === node.name && pod.marked.has(volume));
+  return leaves ? undefined : `no eviction of a pod on ${node.name} goes on`;
+}
+
+function describe({ ref, phase, target, message, percent }: Migrate): RunningMigration {
+  return { volume: ref.volume, phase, message, ...(target && { target: target.node }), ...(percent !== undefined && { percent }) };
 }
 
 function whyNotToBeEmptied({ cordoned, disabled, name }: Node): string | undefined {
@@ -229,7 +268,7 @@ function isHeld(world: World, volume: string, node: string): boolean {
 }
 
 function recordOf(world: World, migrate: Migrate): MigrationRecord {
-  const { message, phases, reportedAt, holdReleased, percent, targetSha256, ...record } = migrate;
+  const { message, phases, reportedAt, holdReleased, percent, targetSha256, trigger, ...record } = migrate;
   return { ...record, hashCheck: world.hashCheck };
 }
 

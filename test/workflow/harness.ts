@@ -83,7 +83,7 @@ export class Harness {
   async stop(): Promise<void> {
     const ids = [this.n1, this.n2, this.n3]
       .map(workflowId.evictNode)
-      .concat(this.limiterId, [...this.world.volumes.keys()].map(workflowId.migrateVolume));
+      .concat(workflowId.evictPod(this.pod.uid), this.limiterId, [...this.world.volumes.keys()].map(workflowId.migrateVolume));
     await Promise.all(
       ids.map((id) =>
         this.#client.workflow
@@ -125,6 +125,27 @@ export class Harness {
   async cordon(cordoned = true, node = this.n1): Promise<void> {
     this.world.node(node).cordoned = cordoned;
     await (cordoned ? this.signals.evictNode(node) : this.signals.nodeChanged(node));
+  }
+
+  readonly pod = { namespace: 'default', name: `db-${this.id}`, uid: `uid-${this.id}` };
+
+  /** The pod is evicted from the node, and the trigger has marked its claims and tells. */
+  async evictPod(volumes: readonly string[] = [this.data], node = this.n1): Promise<void> {
+    this.world.node(node).cordoned = false;
+    this.world.evictedPods.set(this.pod.uid, { node, marked: new Set(volumes), label: 'start' });
+    await this.tellPodEviction(volumes, node);
+  }
+
+  async tellPodEviction(claims: readonly string[] = [this.data], node = this.n1): Promise<void> {
+    await this.signals.evictPod({ pod: this.pod, node, claims });
+  }
+
+  podEviction(): WorkflowHandle {
+    return this.#client.workflow.getHandle(workflowId.evictPod(this.pod.uid));
+  }
+
+  async podEvictionDetails(): Promise<string> {
+    return currentDetails(this.podEviction());
   }
 
   /** The last run of a workflow, also when another has followed. */

@@ -62,6 +62,7 @@ export const SCENARIOS = {
   ],
   /** Revived: one of theirs was terminated, and found. */
   evictNode: [...OF_EVERY_WORKFLOW, 'revived'],
+  evictPod: [...OF_EVERY_WORKFLOW, 'revived'],
   limitSyncs: [...OF_EVERY_WORKFLOW, 'revived'],
 } as const satisfies Record<WorkflowName, readonly string[]>;
 

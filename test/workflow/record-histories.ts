@@ -10,9 +10,12 @@
 import { parseArgs } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { keepHistory, SCENARIOS, type WorkflowName } from './histories.ts';
-import { SCENES, type Scene } from './scenes.ts';
+import { POD_SCENES } from './pod-scenes.ts';
+import { SCENES as DRAIN_SCENES, type Scene } from './scenes.ts';
 import { quietRuntime, startDevelopmentServer } from './temporal-servers.ts';
 import { TestBed } from './test-bed.ts';
+
+const SCENES = [...DRAIN_SCENES, ...POD_SCENES];
 
 const { values, positionals } = parseArgs({
   options: { address: { type: 'string' }, namespace: { type: 'string', default: 'default' } },

@@ -288,7 +288,7 @@ const drainIds = ({ n1, data, limiterId }: Harness) =>
     ['limitSyncs', limiterId],
   ] as const;
 
-async function recording(harness: Harness, workflow: WorkflowName, scenario: string, id: string): Promise<Recording> {
+export async function recording(harness: Harness, workflow: WorkflowName, scenario: string, id: string): Promise<Recording> {
   return { workflow, scenario, run: await harness.runOf(id) };
 }
 
@@ -299,6 +299,6 @@ async function ended(harness: Harness, id: string): Promise<WorkflowHandle> {
 }
 
 /** For `eventually`. */
-function check(holds: boolean): void {
+export function check(holds: boolean): void {
   if (!holds) throw new Error('it is not so yet');
 }

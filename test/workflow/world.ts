@@ -4,6 +4,7 @@
  * It behaves as the contracts of the activities say, and it keeps watch: whatever would lose data in a real cluster is written down as a violation.
  */
 import type { MigrationRef, MirrorEnd, Stay } from '../../core/contracts/migration.ts';
+import type { Trigger } from '../../core/contracts/names.ts';
 import type { SectorRange, SkippedRanges } from '../../core/contracts/node-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { Faults } from './faults.ts';
@@ -71,6 +72,7 @@ export interface VolumeObjects {
 
 export interface Migrate {
   readonly ref: MigrationRef;
+  readonly trigger: Trigger;
   readonly sourceNode: string;
   phase: Phase;
   /** When the activity that reported last was scheduled. */
@@ -101,12 +103,22 @@ export interface MigrateRequest {
   suggested: readonly string[];
 }
 
+/** A pod that is evicted; its claims bear the names of their volumes. */
+export interface EvictedPod {
+  readonly node: string;
+  /** Volumes whose claims carry its mark. */
+  readonly marked: Set<string>;
+  label: string;
+}
+
 export class World {
   readonly nodes = new Map<string, Node>();
   readonly volumes = new Map<string, VolumeObjects>();
   readonly migrates: Migrate[] = [];
   /** By volume. */
   readonly requests = new Map<string, MigrateRequest>();
+  /** By uid. */
+  readonly evictedPods = new Map<string, EvictedPod>();
   readonly events: string[] = [];
   /** Of all reports, in order. */
   readonly messages: string[] = [];

@@ -25,6 +25,7 @@ import type { KubeClient } from '../../system/kube/client.ts';
 import { LeaderElection } from '../../system/kube/leader-election.ts';
 import { MigrateRequestTrigger } from '../../triggers/migrate-request.ts';
 import { NodeDrainTrigger } from '../../triggers/node-drain.ts';
+import { PodEvictionTrigger } from '../../triggers/pod-eviction.ts';
 import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
 import { activityInterceptor } from '../activity-interceptor.ts';
@@ -167,6 +168,7 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
   return [
     new NodeDrainTrigger({ stores, changes: watchers, whyStays, signals, prepareTemporal, releaseHolds, logger }),
     new VolumeUsageTrigger({ stores, changes: watchers, signals, workflows, prepareTemporal, findMigration, logger }),
+    new PodEvictionTrigger({ kube, stores, changes: watchers, signals, prepareTemporal, logger }),
     new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, whyStays, prepareTemporal, now, logger }),
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, evictionDelaySeconds, now, logger }),

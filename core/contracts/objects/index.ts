@@ -9,6 +9,7 @@ import { localVolumeGroupSchema } from './local-volume-group.ts';
 import { localVolumeMigrateSchema } from './local-volume-migrate.ts';
 import { localVolumeReplicaSchema } from './local-volume-replica.ts';
 
+export * from './eviction-mark.ts';
 export * from './local-storage-node.ts';
 export * from './local-volume.ts';
 export * from './local-volume-group.ts';

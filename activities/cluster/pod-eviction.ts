@@ -1,0 +1,82 @@
+/** A pod whose volumes move to another node because it was evicted: what its claims say, what runs, and how its end is told. */
+import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
+import type { EvictPodInput } from '../../core/contracts/migration.ts';
+import { Label } from '../../core/contracts/names.ts';
+import { COMPLETED } from '../../core/domain/pod-eviction.ts';
+import type { KubeClient } from '../../system/kube/client.ts';
+import { isConflict, isNotFound } from '../../system/kube/errors.ts';
+import { type Regarding, regarding } from '../../system/kube/events.ts';
+import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { apiVersionOf, keyOf, nodes, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
+import type { ClusterDependencies } from './dependencies.ts';
+import { evictionMarksOf, unmarkClaim } from './eviction-marks.ts';
+import { isOpen, migrationsOf } from './migration-objects.ts';
+import { describeRunning } from './node-eviction.ts';
+import type { ClusterStores } from './stores.ts';
+import { evictionDisabled } from './volume-facts.ts';
+import { localVolumeOf, replicaNodesOf } from './volume-objects.ts';
+
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
+
+const WARNING = 'PodEvictionStopped';
+
+/** All that decides is read live: a look that was asked for because something changed must not see what was before. */
+export const observePodEviction =
+  ({ kube, stores }: Deps): ClusterActivities['observePodEviction'] =>
+  async ({ pod: { namespace, uid }, node: name, claims }) => {
+    const node = await kube.find(nodes, { name });
+    const found = await Promise.all(claims.map((claim) => kube.find(persistentVolumeClaims, { namespace, name: claim })));
+    const volumes = found.flatMap((claim) => {
+      const isMarked = claim && evictionMarksOf(claim).some((mark) => mark.uid === uid);
+      return isMarked ? (localVolumeOf(stores, claim) ?? []) : [];
+    });
+    const looked = await Promise.all(volumes.map((volume) => lookAt(kube, stores, volume, name)));
+    return {
+      ...(evictionDisabled(node?.metadata.labels) && { unwanted: `node ${name} has label ${Label.eviction}=disable` }),
+      volumes: looked.map(({ volume, onNode }) => ({ volume, onNode })),
+      running: looked.flatMap(({ running }) => running),
+    };
+  };
+
+async function lookAt(kube: KubeClient, stores: ClusterStores, volume: string, node: string) {
+  const [localVolume, migrations] = await Promise.all([kube.find(localVolumes, { name: volume }), migrationsOf(kube, volume)]);
+  const running = migrations.filter(isOpen);
+  return {
+    volume,
+    onNode: localVolume !== undefined && replicaNodesOf(stores, localVolume).includes(node),
+    running: running.map((migrate) => ({ ...describeRunning(migrate), pointOfNoReturn: migrate.status?.pointOfNoReturn === true })),
+  };
+}
+
+export const reportPodEviction =
+  ({ stores, events }: Deps): ClusterActivities['reportPodEviction'] =>
+  async ({ pod, node: name, claims, event, message }) => {
+    const node = stores.nodes.get(keyOf({ name }));
+    const known = claims.flatMap((claim) => stores.persistentVolumeClaims.get(keyOf({ namespace: pod.namespace, name: claim })) ?? []);
+    const told: Regarding[] = [
+      // Also where it is gone: who looks for its Events finds them by its name.
+      { apiVersion: apiVersionOf(pods), kind: pods.kind, ...pod },
+      ...known.map((claim) => regarding(persistentVolumeClaims, claim)),
+      ...(node ? [regarding(nodes, node)] : []),
+    ];
+    const note = `pod ${pod.namespace}/${pod.name}: ${message}`;
+    const type = event === WARNING ? 'Warning' : 'Normal';
+    await Promise.all(told.map((object) => events.tell({ regarding: object, reason: event, note, type })));
+  };
+
+/** The label first: a pod that was evicted by its kubelet, and stays, must not be taken for another one when its claims say nothing any more. */
+export const endPodEviction =
+  ({ kube }: Deps): ClusterActivities['endPodEviction'] =>
+  async ({ pod, claims }) => {
+    await label(kube, pod);
+    for (const name of claims) await unmarkClaim(kube, { namespace: pod.namespace, name }, pod.uid);
+  };
+
+async function label(kube: KubeClient, { uid, ...pod }: EvictPodInput['pod']): Promise<void> {
+  try {
+    await kube.mergePatch(pods, pod, { metadata: { uid, labels: { [Label.eviction]: COMPLETED } } });
+  } catch (error) {
+    // It is gone, and another may have its name.
+    if (!isNotFound(error) && !isConflict(error)) throw error;
+  }
+}

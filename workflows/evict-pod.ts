@@ -1,0 +1,153 @@
+/**
+ * Moves the volumes of an evicted pod to another node, while the pods that would use them meanwhile are kept from being scheduled.
+ *
+ * Level-triggered as a node's eviction is: signals say "look again", and what is to be done follows from what the claims say and from what runs. It ends
+ * when all volumes have moved, or as soon as they cannot; a migration of this eviction that has not begun to cut over is taken back then, because no
+ * claim wants it any more.
+ */
+import { condition, continueAsNew, getExternalWorkflowHandle, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
+import type { PodEvictionFacts } from '../core/contracts/cluster-activities.ts';
+import type { EvictPodInput } from '../core/contracts/migration.ts';
+import { workflowId } from '../core/contracts/names.ts';
+import {
+  forgetStart,
+  NOTHING_REMEMBERED,
+  type PodEvictionMemory,
+  type PodEvictionPlan,
+  planPodEviction,
+  rememberEnd,
+  rememberLook,
+  rememberStart,
+  untilGivenUp,
+} from '../core/domain/pod-eviction-plan.ts';
+import { describePodEviction } from '../core/domain/progress.ts';
+import { onCluster } from './activities.ts';
+import { failureOf } from './failure.ts';
+import { lookAgainSignal, migrationEndedSignal, podChangedSignal } from './messages.ts';
+import { SLOW_NET_MILLISECONDS } from './timings.ts';
+
+interface Eviction {
+  readonly input: EvictPodInput;
+  remembered: PodEvictionMemory;
+  /** Rises with every signal. */
+  changes: number;
+  /** As the last look found it; undefined: none has succeeded. */
+  facts?: PodEvictionFacts;
+  /** What failed since the last look began, and why. */
+  troubles: string[];
+}
+
+/** @param memory of the run before, where the history became too long. */
+export async function evictPod(input: EvictPodInput, memory: PodEvictionMemory = NOTHING_REMEMBERED): Promise<void> {
+  const eviction: Eviction = { input, remembered: memory, changes: 0, troubles: [] };
+  setHandler(podChangedSignal, () => {
+    eviction.changes += 1;
+    eviction.remembered = { ...eviction.remembered, idle: [] };
+  });
+  setHandler(migrationEndedSignal, (ended) => {
+    eviction.changes += 1;
+    eviction.remembered = rememberEnd(eviction.remembered, input.node, ended);
+  });
+
+  for (;;) {
+    const seen = eviction.changes;
+    if (await look(eviction, seen)) return;
+    show(eviction);
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictPod>(input, eviction.remembered);
+    const limit = Math.min(SLOW_NET_MILLISECONDS, untilGivenUp(eviction.remembered, Date.now()));
+    if (!(await condition(() => eviction.changes > seen, limit))) await findEnded(eviction);
+  }
+}
+
+/** @returns whether the eviction has ended. */
+async function look(eviction: Eviction, seen: number): Promise<boolean> {
+  const { input } = eviction;
+  eviction.troubles = [];
+  const facts = await attempt(eviction, 'look at the claims', (summary) =>
+    onCluster(
+      summary,
+      (cluster) => cluster.observePodEviction(input),
+      (waits) => show(eviction, waits),
+    ),
+  );
+  if (!facts) return false;
+  eviction.facts = facts;
+  eviction.remembered = rememberLook(eviction.remembered, facts, Date.now());
+  const plan = planPodEviction(input.node, facts, eviction.remembered, Date.now());
+  show(eviction);
+  if (plan.end) return eviction.changes === seen && end(eviction, plan.end);
+  await startAll(eviction, plan.start);
+  return false;
+}
+
+async function startAll(eviction: Eviction, volumes: readonly string[]): Promise<void> {
+  const { input, remembered } = eviction;
+  if (volumes.length > 0 && !remembered.begun) {
+    const message = `moves ${volumes.join(', ')} away from ${input.node}`;
+    await attempt(eviction, 'tell that it has begun', (summary) =>
+      onCluster(summary, (cluster) => cluster.reportPodEviction({ ...input, event: 'PodEvictionStarted', message })),
+    );
+    eviction.remembered = { ...eviction.remembered, begun: true };
+  }
+  await Promise.all(volumes.map((volume) => startMigration(eviction, volume)));
+}
+
+async function startMigration(eviction: Eviction, volume: string): Promise<void> {
+  const { workflowId: follower } = workflowInfo();
+  const migration = { volume, sourceNode: eviction.input.node, trigger: 'pod-eviction', follower } as const;
+  // Beforehand: its end may be heard before its start is.
+  eviction.remembered = rememberStart(eviction.remembered, volume);
+  const started = await attempt(eviction, `move ${volume}`, async (summary) => {
+    await onCluster(summary, (cluster) => cluster.startMigration(migration));
+    return true;
+  });
+  if (!started) eviction.remembered = forgetStart(eviction.remembered, volume);
+}
+
+/** @returns whether all of it was done: the next look finds what is left. */
+async function end(eviction: Eviction, { event, message }: NonNullable<PodEvictionPlan['end']>): Promise<boolean> {
+  const { input, remembered } = eviction;
+  const done = await attempt(eviction, 'end the eviction', async (summary) => {
+    if (event) await onCluster(summary, (cluster) => cluster.reportPodEviction({ ...input, event, message }));
+    await onCluster(summary, (cluster) => cluster.endPodEviction(input));
+    return true;
+  });
+  if (!done) return false;
+  // No claim wants them any more, unless another pod does.
+  await Promise.all(remembered.following.map(tellToLookAgain));
+  return true;
+}
+
+/** One that runs no more is found by the trigger, which looks at all that is open. */
+async function tellToLookAgain(volume: string): Promise<void> {
+  await getExternalWorkflowHandle(workflowId.migrateVolume(volume))
+    .signal(lookAgainSignal)
+    .catch(() => undefined);
+}
+
+/** The slow net: a migration that was terminated tells nobody. */
+async function findEnded(eviction: Eviction): Promise<void> {
+  const volumes = eviction.remembered.following;
+  const find = (summary: string) => onCluster(summary, (cluster) => cluster.findEndedMigrations({ volumes }));
+  const ended = volumes.length === 0 ? [] : await attempt(eviction, 'which migrations run no more?', find);
+  eviction.remembered = { ...eviction.remembered, idle: [] };
+  for (const one of ended ?? []) eviction.remembered = rememberEnd(eviction.remembered, eviction.input.node, one);
+}
+
+/** @returns undefined where it failed. */
+async function attempt<T>(eviction: Eviction, summary: string, step: (summary: string) => Promise<T>): Promise<T | undefined> {
+  try {
+    return await step(summary);
+  } catch (error) {
+    const failure = failureOf(error);
+    if (!failure) throw error;
+    eviction.troubles.push(`${summary}: ${failure.reason}: ${failure.message}`);
+    return undefined;
+  }
+}
+
+function show({ input: { pod, node }, facts, troubles }: Eviction, waitsForApiServer = false): void {
+  setCurrentDetails(
+    describePodEviction({ pod: `${pod.namespace}/${pod.name}`, node, troubles, waitsForApiServer, ...(facts && { facts }) }),
+  );
+}
