@@ -12,12 +12,16 @@ export const NODES = 3;
 /** etcd's are free ports of loopback. */
 export const PORTS = { apiserver: 6443, temporal: 7233, temporalUi: 8233 } as const;
 
-/** Where the lab's processes listen on the host: what `lab/cluster/components.ts` tells them. */
+/** Where the controller answers the API server. */
+export const WEBHOOK = { address: '127.0.0.1', port: 9443 } as const;
+
+/** Where the lab's processes listen on the host: what `lab/cluster/components.ts` and `lab/rehome.ts` tell them. */
 export const LISTENERS: readonly ListenAddress[] = [
   { address: HOST_MANAGEMENT_ADDRESS, port: PORTS.apiserver },
   // The server, and the relay that nodes reach it by.
   ...['127.0.0.1', HOST_MANAGEMENT_ADDRESS].map((address) => ({ address, port: PORTS.temporal })),
   { address: '127.0.0.1', port: PORTS.temporalUi },
+  WEBHOOK,
 ];
 
 export function openControlPlane(directory: string, { ports, programs }: LabState): ControlPlane {

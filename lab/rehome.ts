@@ -7,6 +7,7 @@ import { parseAllDocuments } from 'yaml';
 import type { ControlPlane } from './cluster/index.ts';
 import { run } from './command.ts';
 import { makeAgentDisk } from './image/index.ts';
+import { WEBHOOK } from './parts.ts';
 import { BackgroundProcesses, type BackgroundProgram } from './processes.ts';
 import { HopelessError, waitFor } from './wait.ts';
 
@@ -14,6 +15,7 @@ const REPOSITORY = join(import.meta.dirname, '..');
 const NAMESPACE = 'rehome-system';
 export const AGENT_DAEMON_SET = 'rehome-agent';
 const CONTROLLER = 'rehome-controller';
+const WEBHOOK_LISTEN = `${WEBHOOK.address}:${WEBHOOK.port}`;
 /** Without compilers: an emulated processor has to translate what they make, which costs more than it saves. */
 const AGENT_OPTIONS = ['--max-semi-space-size=1', '--no-opt', '--no-maglev', '--no-sparkplug'];
 const AGENT_PROGRAM = `/opt/node/bin/node ${AGENT_OPTIONS.join(' ')} /opt/rehome/main.cjs`;
@@ -28,6 +30,10 @@ interface Manifest {
 
 interface DaemonSet extends Manifest {
   readonly spec: { readonly template: { readonly spec: { readonly containers: readonly AgentContainer[] } } };
+}
+
+interface WebhookConfiguration extends Manifest {
+  readonly webhooks: readonly { readonly clientConfig: { readonly service?: { readonly path?: string }; readonly url?: string } }[];
 }
 
 interface AgentContainer {
@@ -71,12 +77,23 @@ export async function deployAgents(controlPlane: ControlPlane): Promise<void> {
   await kubectl(controlPlane, ['--namespace', NAMESPACE, 'create', 'secret', 'generic', 'rehome-cluster-key', key]);
 }
 
-/** Pure. @returns the manifests without the controller's workload, the agents' command and addresses replaced. */
+/** Pure. @returns the manifests without the controller's workload, its address and the agents' command and addresses replaced. */
 export function forLab(manifests: readonly Manifest[], temporalAddress: string): Manifest[] {
-  const isControllerWorkload = ({ kind }: Manifest): boolean => kind === 'Deployment' || kind === 'PodDisruptionBudget';
+  const isControllerWorkload = ({ kind }: Manifest): boolean => ['Deployment', 'PodDisruptionBudget', 'Service'].includes(kind);
   return manifests
     .filter((manifest) => !isControllerWorkload(manifest))
-    .map((manifest) => (manifest.kind === 'DaemonSet' ? withLabContainers(manifest as DaemonSet, temporalAddress) : manifest));
+    .map((manifest) => {
+      if (manifest.kind === 'MutatingWebhookConfiguration') return withLabAddress(manifest as WebhookConfiguration);
+      return manifest.kind === 'DaemonSet' ? withLabContainers(manifest as DaemonSet, temporalAddress) : manifest;
+    });
+}
+
+function withLabAddress(configuration: WebhookConfiguration): WebhookConfiguration {
+  const webhooks = configuration.webhooks.map((webhook) => {
+    const url = `https://${WEBHOOK_LISTEN}${webhook.clientConfig.service?.path ?? ''}`;
+    return { ...webhook, clientConfig: { url } };
+  });
+  return { ...configuration, webhooks };
 }
 
 function withLabContainers(daemonSet: DaemonSet, temporalAddress: string): DaemonSet {
@@ -149,6 +166,7 @@ function controllerProgram(controlPlane: ControlPlane, directory: string, enviro
       REHOME_NAMESPACE: NAMESPACE,
       TEMPORAL_ADDRESS: controlPlane.temporalAddress,
       MALLOC_ARENA_MAX: '2',
+      REHOME_WEBHOOK_LISTEN: WEBHOOK_LISTEN,
       ...environment,
     },
   };

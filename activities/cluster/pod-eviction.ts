@@ -4,7 +4,7 @@ import type { EvictPodInput } from '../../core/contracts/migration.ts';
 import { Label } from '../../core/contracts/names.ts';
 import { COMPLETED } from '../../core/domain/pod-eviction.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
-import { isConflict, isNotFound } from '../../system/kube/errors.ts';
+import { isNotFound } from '../../system/kube/errors.ts';
 import { type Regarding, regarding } from '../../system/kube/events.ts';
 import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { apiVersionOf, keyOf, nodes, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
@@ -72,11 +72,15 @@ export const endPodEviction =
     for (const name of claims) await unmarkClaim(kube, { namespace: pod.namespace, name }, pod.uid);
   };
 
-async function label(kube: KubeClient, { uid, ...pod }: EvictPodInput['pod']): Promise<void> {
+/** @throws {KubeError} 409 where it has changed since it was read. */
+async function label(kube: KubeClient, { uid, ...name }: EvictPodInput['pod']): Promise<void> {
+  const pod = await kube.find(pods, name);
+  // It is gone, and another may have its name.
+  if (pod?.metadata.uid !== uid) return;
+  const { resourceVersion } = pod.metadata;
   try {
-    await kube.mergePatch(pods, pod, { metadata: { uid, labels: { [Label.eviction]: COMPLETED } } });
+    await kube.mergePatch(pods, name, { metadata: { resourceVersion, labels: { [Label.eviction]: COMPLETED } } });
   } catch (error) {
-    // It is gone, and another may have its name.
-    if (!isNotFound(error) && !isConflict(error)) throw error;
+    if (!isNotFound(error)) throw error;
   }
 }

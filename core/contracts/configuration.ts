@@ -76,6 +76,16 @@ const duration = z
 /** An opening of a migration that outlived its run finds by an ended one that the volume has moved, so these stay for as long as a step may take. */
 const retentionSeconds = duration.refine((seconds) => seconds >= 60, 'less than a minute');
 
+/** `port` or `address:port`. */
+const listenAddress = z
+  .string()
+  .regex(/^([0-9a-zA-Z.-]+:)?\d{1,5}$/, 'not port or address:port')
+  .transform((text) => {
+    const [port = '', host] = text.split(':').reverse();
+    return { host, port: Number(port) };
+  })
+  .refine(({ port }) => port > 0 && port <= 65_535, 'not a port');
+
 const UNITS: Readonly<Record<string, number>> = { '': 1, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
 
 /** Bytes, plain or with one of Kubernetes' binary suffixes. */
@@ -121,6 +131,9 @@ const controllerVariables = z.object({
   REHOME_RETENTION: retentionSeconds
     .default(3600)
     .describe('how long a LocalVolumeMigrate stays once it has ended, at least a minute, for example 1h'),
+  REHOME_WEBHOOK_LISTEN: listenAddress
+    .default({ host: undefined, port: 9443 })
+    .describe('where the API server asks about new pods, as port or address:port, for example 9443'),
   REHOME_HASH_CHECK: z
     .enum(['true', 'false'])
     .default('false')
@@ -172,6 +185,7 @@ export function parseControllerConfiguration(environment: Environment) {
     syncLimits: { perNode: variables.REHOME_SYNCS_PER_NODE, perCluster: variables.REHOME_SYNCS_PER_CLUSTER },
     evictionDelaySeconds: variables.REHOME_EVICTION_DELAY,
     retentionSeconds: variables.REHOME_RETENTION,
+    webhookListen: variables.REHOME_WEBHOOK_LISTEN,
     /** Hash source and target whole at cut-over. */
     hashCheck: variables.REHOME_HASH_CHECK,
   };

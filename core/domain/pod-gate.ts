@@ -1,9 +1,10 @@
 /**
  * May a pod be scheduled now, and where?
  *
- * A PersistentVolume's nodeAffinity says where its volume is; but a volume that is about to leave should be used there no more, or it never gets away.
- * So a pod waits, kept by a scheduling gate, while a volume of its leaves because a pod was evicted. A PersistentVolume without nodeAffinity says
- * nothing: there the pod is told to go to a node that holds an up-to-date replica, and waits wherever that is about to change.
+ * A PersistentVolume's nodeAffinity says where its volume is; but a volume that is about to leave a node which is not cordoned would be used there again
+ * at once, and never get away. So a pod waits, kept by a scheduling gate, while a volume of its leaves because a pod was evicted or because somebody
+ * asked for it. A PersistentVolume without nodeAffinity says nothing: there the pod is told to go to a node that holds an up-to-date replica, and waits
+ * wherever that is about to change.
  */
 import type { Phase } from '../contracts/phases.ts';
 import type { NodeRequirement, NodeTerm } from './pod-fit.ts';
@@ -21,10 +22,17 @@ export interface ClaimFacts {
   readonly evictedFrom: readonly string[];
   /** Nodes that are being emptied, and that it does not stay on. */
   readonly drained: readonly string[];
-  /** The one that runs. */
-  readonly migration?:
-    | { readonly sourceNode: string; readonly phase: Phase; readonly parkedIn?: Phase | undefined; readonly hasTarget: boolean }
-    | undefined;
+  /** The one that runs, or that somebody has just asked for. */
+  readonly migration?: MigrationFacts | undefined;
+}
+
+export interface MigrationFacts {
+  readonly sourceNode: string;
+  readonly phase: Phase;
+  readonly parkedIn?: Phase | undefined;
+  readonly hasTarget: boolean;
+  /** Nobody drains the node because of it. */
+  readonly isAsked: boolean;
 }
 
 export interface PodAdmission {
@@ -53,17 +61,27 @@ interface Judgement {
 
 function judge(claim: ClaimFacts): Judgement {
   const { volume, bindsPods, nodes, upToDateNodes, evictedFrom, drained, migration } = claim;
-  const isMoving =
-    migration !== undefined &&
-    !HAS_LEFT.includes((migration.phase === 'NeedsAttention' ? migration.parkedIn : undefined) ?? migration.phase);
+  const isMoving = migration !== undefined && !HAS_LEFT.includes(standingOf(migration));
   const evicted = evictedFrom.find((node) => nodes.includes(node) || (isMoving && migration.sourceNode === node));
   if (evicted !== undefined) return { waitsFor: `volume ${volume} to leave node ${evicted}` };
+  const isHeldBack = isMoving && holdsPods(migration) && (migration.isAsked || !bindsPods);
+  if (isHeldBack) return { waitsFor: `volume ${volume} to leave node ${migration.sourceNode}` };
   if (bindsPods) return {};
-  if (isMoving && migration.hasTarget) return { waitsFor: `volume ${volume} to leave node ${migration.sourceNode}` };
   const staying = upToDateNodes.filter((node) => !drained.includes(node));
   if (staying.length > 0) return { nodes: staying };
   const [leaving] = drained;
   return { waitsFor: leaving === undefined ? `an up-to-date replica of volume ${volume}` : `volume ${volume} to leave node ${leaving}` };
+}
+
+function standingOf({ phase, parkedIn }: MigrationFacts): Phase {
+  return phase === 'NeedsAttention' ? (parkedIn ?? 'Pending') : phase;
+}
+
+/** Not one that has found no target so far, and may find none, nor one that is taken back: the volume is of use where it is. */
+function holdsPods(migration: MigrationFacts): boolean {
+  const standing = standingOf(migration);
+  if (standing === 'Reserving' || standing === 'Aborting' || standing === 'Aborted') return false;
+  return migration.hasTarget || migration.phase === 'Pending';
 }
 
 /**

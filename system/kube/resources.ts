@@ -8,6 +8,7 @@ import type {
   EventsV1Event,
   V1CustomResourceDefinition,
   V1Lease,
+  V1MutatingWebhookConfiguration,
   V1Namespace,
   V1Node,
   V1ObjectMeta,
@@ -43,6 +44,7 @@ export type PersistentVolume = Stored<V1PersistentVolume>;
 export type PersistentVolumeClaim = Stored<V1PersistentVolumeClaim>;
 export type VolumeAttachment = Stored<V1VolumeAttachment>;
 export type Lease = Stored<V1Lease>;
+export type MutatingWebhookConfiguration = Stored<V1MutatingWebhookConfiguration>;
 export type KubeEvent = Stored<EventsV1Event>;
 
 /** Where objects of one kind live, and their type. */
@@ -108,6 +110,14 @@ export const customResourceDefinitions: Resource<Stored<V1CustomResourceDefiniti
   version: 'v1',
   kind: 'CustomResourceDefinition',
   plural: 'customresourcedefinitions',
+  namespaced: false,
+};
+
+export const mutatingWebhookConfigurations: Resource<MutatingWebhookConfiguration> = {
+  group: 'admissionregistration.k8s.io',
+  version: 'v1',
+  kind: 'MutatingWebhookConfiguration',
+  plural: 'mutatingwebhookconfigurations',
   namespaced: false,
 };
 

@@ -194,6 +194,19 @@ describe('a pod', () => {
   });
 });
 
+test('the end of an eviction is not told on a successor that has the name of its pod', async () => {
+  const pod = await addPod();
+  await label(pod, 'start');
+  startTrigger();
+  await isMarked(pod);
+  await world.removePod(pod);
+  await isStarted(pod);
+  const successor = await addPod();
+  await world.activities.endPodEviction((await evictionOf(pod))!.input);
+  expect((await world.client.get(pods, successor.metadata)).metadata.labels?.[Label.eviction]).toBeUndefined();
+  expect(await markOf(pod)).toBeUndefined();
+});
+
 describe('what happened while no controller ran is found at the start', () => {
   test('of a pod that its kubelet evicted', async () => {
     const pod = await addPod();

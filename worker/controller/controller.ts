@@ -1,7 +1,7 @@
 /**
  * The controller: watchers, the workflow worker with the cluster activities, and, while it leads, triggers and reconcilers.
  *
- * Any number may run. All of them keep stores and run workflows; the holder of Lease `rehome-controller` acts on triggers too.
+ * Any number may run. All of them keep stores, run workflows and look at new pods; the holder of Lease `rehome-controller` acts on triggers too.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -19,12 +19,14 @@ import { CONTROLLER_LEASE } from '../../core/contracts/names.ts';
 import { namespaceOfService } from '../../core/domain/stay.ts';
 import { EndedMigrationsReconciler } from '../../reconcilers/ended-migrations.ts';
 import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
+import { GatedPodsReconciler } from '../../reconcilers/gated-pods.ts';
 import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
 import { VolumeStatusReconciler } from '../../reconcilers/volume-status.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { LeaderElection } from '../../system/kube/leader-election.ts';
 import { MigrateRequestTrigger } from '../../triggers/migrate-request.ts';
 import { NodeDrainTrigger } from '../../triggers/node-drain.ts';
+import { reviewPod } from '../../triggers/pod-admission.ts';
 import { PodEvictionTrigger } from '../../triggers/pod-eviction.ts';
 import { VolumeUsageTrigger } from '../../triggers/volume-usage.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
@@ -36,6 +38,7 @@ import type { Logger } from '../logging.ts';
 import { openKube, RefusalError } from '../process.ts';
 import { type Close, runUntilStopped, untilAborted } from '../stopping.ts';
 import { waitUntil } from '../wait.ts';
+import { AdmissionServer } from './admission-server.ts';
 import { HwameistorWatch, refuseBesideHwameistor } from './hwameistor.ts';
 import { type LeaderTask, LeaderTasks } from './leader-tasks.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
@@ -102,7 +105,20 @@ async function run(
   });
 
   const tasks = new LeaderTasks(() => createLeaderTasks(parts, activities), logger);
-  const hwameistor = new HwameistorWatch({ kube, logger, onChange: (isLive) => tasks.setHwameistorIsLive(isLive) });
+  let hwameistorIsLive = false;
+  const onChange = (isLive: boolean): void => {
+    hwameistorIsLive = isLive;
+    tasks.setHwameistorIsLive(isLive);
+  };
+  const hwameistor = new HwameistorWatch({ kube, logger, onChange });
+  const admission = new AdmissionServer({
+    kube,
+    listen: configuration.webhookListen,
+    review: (body) => reviewPod({ kube, stores: watchers.stores, isActive: () => !hwameistorIsLive, logger }, body),
+    logger,
+  });
+  closeAtEnd(() => admission.stop());
+  admission.start();
   const election = new LeaderElection({
     client: kube,
     lease: { namespace, name: CONTROLLER_LEASE },
@@ -171,6 +187,7 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
     new PodEvictionTrigger({ kube, stores, changes: watchers, signals, prepareTemporal, logger }),
     new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, whyStays, prepareTemporal, now, logger }),
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
+    new GatedPodsReconciler({ kube, stores, changes: watchers, events: createEventRecorder(kube, logger, 'controller'), logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, evictionDelaySeconds, now, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),

@@ -49,6 +49,12 @@ describe('a variable that cannot be right is named, with its value and what to s
       () => parseControllerConfiguration({ ...controller, REHOME_EVICTION_DELAY: 'short' }),
     ],
     [
+      'a port that there is not',
+      'REHOME_WEBHOOK_LISTEN is "127.0.0.1:65536"',
+      'as port or address:port',
+      () => parseControllerConfiguration({ ...controller, REHOME_WEBHOOK_LISTEN: '127.0.0.1:65536' }),
+    ],
+    [
       'a retention without a unit',
       'REHOME_RETENTION is "60"',
       '1h',
@@ -149,6 +155,7 @@ describe('what is not set has its default', () => {
       syncLimits: { perNode: 2, perCluster: 10 },
       evictionDelaySeconds: 0,
       retentionSeconds: 3600,
+      webhookListen: { host: undefined, port: 9443 },
       hashCheck: false,
     });
   });

@@ -6,10 +6,10 @@ import { admitPod, type ClaimFacts, requireAlso, withoutRequirementsOf } from '.
 
 const bound: ClaimFacts = { volume: 'data', bindsPods: true, nodes: ['n1'], upToDateNodes: ['n1'], evictedFrom: [], drained: [] };
 const free: ClaimFacts = { ...bound, bindsPods: false };
-const away = (phase: (typeof PHASES)[number], hasTarget = true) => ({ sourceNode: 'n1', phase, hasTarget });
+const away = (phase: (typeof PHASES)[number], hasTarget = true) => ({ sourceNode: 'n1', phase, hasTarget, isAsked: false });
 
 describe('a pod whose PersistentVolume names its node', () => {
-  test('is scheduled as it is where nothing moves, and while a drain or a request moves its volume', () => {
+  test('is scheduled as it is where nothing moves, and while a drain moves its volume', () => {
     for (const migration of [undefined, away('Syncing')]) {
       expect(admitPod([{ ...bound, drained: ['n1'], migration }])).toEqual({ waitsFor: [], nodeLists: [] });
     }
@@ -26,6 +26,26 @@ describe('a pod whose PersistentVolume names its node', () => {
     const parked = { ...away('NeedsAttention'), parkedIn: 'RemovingSource' as const };
     expect(admitPod([{ ...evicted, nodes: ['n2'], migration: parked }]).waitsFor).toEqual([]);
     expect(admitPod([{ ...evicted, nodes: ['n2'] }]).waitsFor).toEqual([]);
+  });
+
+  test.each([
+    ['Pending', false, true],
+    ['Reserving', false, false],
+    ['AwaitingDetach', true, true],
+    ['Syncing', true, true],
+    ['CuttingOver', true, true],
+    ['RemovingSource', true, false],
+    ['Aborting', true, false],
+    ['NeedsAttention', false, false],
+  ] as const)('waits in phase %s of a migration that somebody asked for, with a target: %s -> %s', (phase, hasTarget, waits) => {
+    const migration = { ...away(phase, hasTarget), isAsked: true };
+    expect(admitPod([{ ...bound, migration }]).waitsFor).toHaveLength(waits ? 1 : 0);
+  });
+
+  test('waits while a migration is parked that somebody asked for, from when it has a target', () => {
+    const parked = { ...away('NeedsAttention'), parkedIn: 'Syncing' as const, isAsked: true };
+    expect(admitPod([{ ...bound, migration: parked }]).waitsFor).toHaveLength(1);
+    expect(admitPod([{ ...bound, migration: { ...parked, parkedIn: 'RemovingSource' } }]).waitsFor).toEqual([]);
   });
 
   test('waits for each of its volumes', () => {
@@ -67,7 +87,12 @@ describe('a pod whose PersistentVolume names no node', () => {
 test('a pod either waits or is sent to nodes with an up-to-date replica that stays there, whatever goes on', () => {
   const names = fc.subarray(['n1', 'n2', 'n3']);
   const migration = fc.option(
-    fc.record({ sourceNode: fc.constantFrom('n1', 'n2', 'n3'), phase: fc.constantFrom(...PHASES), hasTarget: fc.boolean() }),
+    fc.record({
+      sourceNode: fc.constantFrom('n1', 'n2', 'n3'),
+      phase: fc.constantFrom(...PHASES),
+      hasTarget: fc.boolean(),
+      isAsked: fc.boolean(),
+    }),
     {
       nil: undefined,
     },

@@ -7,7 +7,7 @@ import { type Component, type ControlPlaneSettings, componentProgram, temporalRe
 import { isGoRecentEnough, portChecks, programChecks } from '../../../lab/cluster/preflight.ts';
 import { KUBERNETES_VERSION, TEMPORAL_VERSION } from '../../../lab/cluster/programs.ts';
 import { HOST_MANAGEMENT_ADDRESS } from '../../../lab/machines/index.ts';
-import { LISTENERS, PORTS } from '../../../lab/parts.ts';
+import { LISTENERS, PORTS, WEBHOOK } from '../../../lab/parts.ts';
 import { PreflightError, preflight } from '../../../lab/preflight.ts';
 
 test.each([
@@ -86,7 +86,9 @@ test('a port is looked at wherever a process of the lab listens on it', () => {
   const { 'bind-address': address, 'secure-port': securePort } = flags('apiserver');
   const { ip, port, 'ui-port': uiPort } = flags('temporal');
   const [, relayPort, relayAddress] = /^TCP-LISTEN:(\d+),bind=([\d.]+),/.exec(temporalRelayProgram(settings).args[0]!)!;
+  // The controller's, of which `lab/rehome.ts` tells controller and API server.
+  const webhook = `${WEBHOOK.address}:${WEBHOOK.port}`;
   expect(LISTENERS.map((listener) => `${listener.address}:${listener.port}`).sort()).toEqual(
-    [`${address}:${securePort}`, `${ip}:${port}`, `${ip}:${uiPort}`, `${relayAddress}:${relayPort}`].sort(),
+    [`${address}:${securePort}`, `${ip}:${port}`, `${ip}:${uiPort}`, `${relayAddress}:${relayPort}`, webhook].sort(),
   );
 });
