@@ -10,6 +10,7 @@ import type { Drbd9 } from './drbd9.ts';
 import { containerLog } from './kubelet/node-scripts.ts';
 import { type Machine, openMachines } from './machines/index.ts';
 import { holdDirectory, kubeletProgram, NODES, openControlPlane } from './parts.ts';
+import { evictUnderPressure } from './pressure.ts';
 import { BackgroundProcesses } from './processes.ts';
 import { Steps } from './progress.ts';
 import { AGENT_DAEMON_SET, startController } from './rehome.ts';
@@ -209,6 +210,12 @@ export class Lab {
   /** Removes a volume's claim, objects and logical volumes, wherever it is by now. Does nothing where there is none. */
   deleteVolume(name: string, namespace = 'default'): Promise<void> {
     return this.withAdministrator((client) => deleteVolume(name, namespace, this.machines, client));
+  }
+
+  /** The node's kubelet gives a pod up, as under node pressure. @param pod `name` in namespace `default`, or `namespace/name`. */
+  async pressure(node: string, pod: string): Promise<void> {
+    const { name } = this.machine(node);
+    await this.withAdministrator((client) => evictUnderPressure(client, name, pod));
   }
 
   /** What runs in the background, and what does not any more. */

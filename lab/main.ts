@@ -24,6 +24,7 @@ const USAGE = `usage: npm run lab -- COMMAND
   cut NODE [storage|management|both]
   heal NODE
   rate NODE 80mbit|off
+  pressure NODE [NAMESPACE/]POD                         its kubelet evicts the pod, and leaves its volumes mounted for a while
   down [--purge]`;
 
 const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number | undefined> | Promise<void>>> = {
@@ -40,6 +41,7 @@ const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number | und
   cut: async ([node, network = 'storage']) => Lab.open().machine(required(node, 'NODE')).cut(networkNamed(network)),
   heal: async ([node]) => Lab.open().machine(required(node, 'NODE')).heal(),
   rate: async ([node, limit]) => Lab.open().machine(required(node, 'NODE')).rate(required(limit, '80mbit|off')),
+  pressure: async ([node, pod]) => Lab.open().pressure(required(node, 'NODE'), required(pod, 'POD')),
   down: async (args) => {
     const { values } = parseArgs({ args, options: { purge: { type: 'boolean', default: false } } });
     await Lab.down(values);

@@ -49,6 +49,15 @@ export function isTerminal({ status }: Pod): boolean {
   return status.phase === 'Succeeded' || status.phase === 'Failed';
 }
 
+/** A real kubelet unmounts seconds after it has failed the pod: long enough for a successor to be scheduled. */
+const MOUNT_LINGERS_MILLISECONDS = 10_000;
+
+/** Of a pod that was evicted under node pressure. @param now milliseconds since the epoch. */
+export function mountLingers({ status }: Pod, now: number): boolean {
+  const evicted = status.conditions?.find(({ type, reason }) => type === 'DisruptionTarget' && reason === 'TerminationByKubelet');
+  return status.reason === 'Evicted' && now < Date.parse(evicted?.lastTransitionTime ?? '') + MOUNT_LINGERS_MILLISECONDS;
+}
+
 export function allEnded(onNode: PodOnNode): boolean {
   return [...onNode.containers.values()].every(({ exit }) => exit);
 }

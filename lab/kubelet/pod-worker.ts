@@ -4,6 +4,7 @@
  *     to run:    volumes attached -> prepared -> containers started
  *     deleted:   SIGTERM -> the grace period -> removed from the node -> the object deleted
  *     ended:     its volumes released, its logs kept until it is deleted
+ *     evicted:   SIGTERM -> its volumes mounted for a while -> as ended
  *
  * A step reads everything anew, from the API server's watch and the node's report; it may be repeated at will.
  */
@@ -16,7 +17,7 @@ import type { PodEvents } from './events.ts';
 import { type ContainerStart, prepareScript, RUNTIME, startScript } from './node-scripts.ts';
 import type { NodeSnapshot, PodOnNode } from './node-snapshot.ts';
 import { type Pod, podPath, uniqueVolumeName } from './objects.ts';
-import { allEnded, containersToStart, isTerminal, podStatus, statusDiffers } from './pod-lifecycle.ts';
+import { allEnded, containersToStart, isTerminal, mountLingers, podStatus, statusDiffers } from './pod-lifecycle.ts';
 import { PodSources } from './pod-sources.ts';
 import { deviceOf, nodeVolumesOf, type PersistentVolumeOfPod, persistentVolumesOf } from './pod-volumes.ts';
 import type { VolumesInUse } from './volumes-in-use.ts';
@@ -53,7 +54,7 @@ export class PodWorker {
     const onNode = snapshot.pods.get(pod.metadata.uid);
     await this.#reportStatus(pod, onNode);
     if (pod.metadata.deletionTimestamp) await this.#stop(pod, onNode, Date.parse(pod.metadata.deletionTimestamp));
-    else if (isTerminal(pod)) await this.#release(pod, onNode);
+    else if (isTerminal(pod)) await (mountLingers(pod, Date.now()) ? this.#terminate(pod, onNode) : this.#release(pod, onNode));
     else await this.#run(pod, snapshot, attached);
   }
 
@@ -145,6 +146,10 @@ export class PodWorker {
     } catch (error) {
       await events.record(pod, 'Warning', 'FailedKillPod', reasonOf(error));
     }
+  }
+
+  async #terminate({ metadata }: Pod, onNode: PodOnNode | undefined): Promise<void> {
+    if (onNode && !onNode.stopping) await this.#onNode('terminate', metadata.uid);
   }
 
   async #release(pod: Pod, onNode: PodOnNode | undefined): Promise<void> {

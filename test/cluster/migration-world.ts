@@ -320,7 +320,7 @@ export class MigrationWorld {
 async function connectAsController({ controlPlane }: Cluster): Promise<KubeClient> {
   const kubectl = async (...args: string[]): Promise<string> =>
     (await execute(controlPlane.kubectl, [`--kubeconfig=${controlPlane.kubeconfig}`, ...args])).stdout.trim();
-  await kubectl('apply', '-f', 'deploy/namespace.yaml', '-f', 'deploy/controller-rbac.yaml');
+  for (const file of ['namespace', 'controller-rbac', 'controller-admission-policy']) await kubectl('apply', '-f', `deploy/${file}.yaml`);
   const token = await kubectl('create', 'token', 'rehome-controller', `--namespace=${NAMESPACE}`);
   const config = loadKubeConfig(controlPlane.kubeconfig);
   config.users = config.users.map(({ name }) => ({ name, token }));

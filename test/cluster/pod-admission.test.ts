@@ -304,6 +304,29 @@ describe('a new pod whose PersistentVolume names no node', () => {
   }
 });
 
+test("the controller's account changes nothing else of a pod than its own label and gate", async () => {
+  const { kube } = world.dependencies;
+  const labels = { app: 'db' };
+  const pod = await world.client.create(pods, {
+    metadata: { namespace: 'default', name: `guarded-${++serial}`, labels },
+    spec: { containers: [{ name: 'main', image: 'none' }], schedulingGates: [{ name: 'example.com/other' }, { name: SCHEDULING_GATE }] },
+  });
+  const change = (patch: object) => kube.mergePatch(pods, pod.metadata, patch);
+  const image = { op: 'replace', path: '/spec/containers/0/image', value: 'somebody-elses' } as const;
+  await expect(kube.jsonPatch(pods, pod.metadata, [image])).rejects.toThrow(/does not change what a pod runs/);
+  await expect(change({ metadata: { labels: { app: 'other' } } })).rejects.toThrow(/and no other/);
+  await expect(change({ metadata: { labels: { app: null } } })).rejects.toThrow(/and no other/);
+  await expect(change({ metadata: { annotations: { a: 'b' } } })).rejects.toThrow(/annotations, finalizers and owners/);
+  await expect(change({ spec: { schedulingGates: [{ name: SCHEDULING_GATE }] } })).rejects.toThrow(/its own scheduling gate/);
+  const toleration = { key: 'a', operator: 'Exists' as const };
+  await expect(change({ spec: { tolerations: [...(pod.spec?.tolerations ?? []), toleration] } })).rejects.toThrow(/what a pod runs/);
+  const changed = await change({
+    metadata: { labels: { [Label.eviction]: 'completed' } },
+    spec: { schedulingGates: [{ name: 'example.com/other' }] },
+  });
+  expect(changed.metadata.labels).toEqual({ app: 'db', [Label.eviction]: 'completed' });
+});
+
 describe('the server that is asked', () => {
   beforeEach(() => useVolume(false));
 

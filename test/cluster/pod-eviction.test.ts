@@ -22,6 +22,7 @@ let world: MigrationWorld;
 let programs: Programs;
 let agents: FakeAgents;
 let balancer: Balancer;
+let reporting: NodeJS.Timeout;
 /** By volume, a sync lasts until it is let end. */
 const syncs = new Map<string, PromiseWithResolvers<void>>();
 
@@ -37,10 +38,8 @@ beforeAll(async () => {
   programs = await Programs.build(world);
   const source = await world.addNode('n1', '10.77.0.1');
   await world.addNode('n2', '10.77.0.2');
-  for (const name of ['n1', 'n2']) {
-    const room = { pods: '50', cpu: '8', memory: '8Gi' };
-    await world.client.mergePatch(nodes, { name }, { status: { capacity: room, allocatable: room } }, { subresource: 'status' });
-  }
+  await reportNodes();
+  reporting = setInterval(() => void reportNodes().catch(() => undefined), 3000);
   for (const volume of BOUND) await world.addVolume(volume, source);
   for (const volume of FREE) await world.addVolume(volume, source, { nodeAffinity: false });
   const { temporalAddress: address } = world.cluster.controlPlane;
@@ -52,6 +51,7 @@ beforeAll(async () => {
   await startController();
 }, 180_000);
 afterAll(async () => {
+  clearInterval(reporting);
   for (const sync of syncs.values()) sync.resolve();
   await programs?.stopAll();
   await agents?.stop();
@@ -59,6 +59,14 @@ afterAll(async () => {
   await balancer?.stop();
   await world?.stop();
 });
+
+/** As their kubelets do: one that was silent for a while, because the machine was busy, is a node for pods again. */
+async function reportNodes(): Promise<void> {
+  const room = { pods: '50', cpu: '8', memory: '8Gi' };
+  const conditions = [{ type: 'Ready', status: 'True', reason: 'KubeletReady', lastHeartbeatTime: new Date().toISOString() }];
+  const status = { capacity: room, allocatable: room, conditions };
+  for (const name of ['n1', 'n2']) await world.client.mergePatch(nodes, { name }, { status }, { subresource: 'status' });
+}
 
 const soon = { timeout: 90_000, interval: 100 };
 const controllers = new Map<RunningProgram, number>();

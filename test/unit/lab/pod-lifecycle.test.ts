@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { containersToStart, podStatus, statusDiffers } from '../../../lab/kubelet/pod-lifecycle.ts';
+import { containersToStart, mountLingers, podStatus, statusDiffers } from '../../../lab/kubelet/pod-lifecycle.ts';
 import { type ContainerFixture, container, onNode, pod } from './pods.ts';
 
 const starts = (...[pod, state, now]: Parameters<typeof containersToStart>) =>
@@ -40,6 +40,15 @@ describe('which containers are started', () => {
     const rebooted = pod({ status: podStatus(pod(), onNode({ main: { attempt: 3 } }), '10.0.0.1', '2026-01-01T00:00:00Z') });
     expect(starts(rebooted, undefined, 2100)).toEqual(['main 4']);
   });
+});
+
+test('the volumes of a pod that was evicted under pressure stay mounted for ten seconds, and those of no other', () => {
+  const at = Date.parse('2026-01-01T00:00:00Z');
+  const disrupted = (reason: string) => [{ type: 'DisruptionTarget', status: 'True', reason, lastTransitionTime: '2026-01-01T00:00:00Z' }];
+  const evicted = pod({ status: { phase: 'Failed', reason: 'Evicted', conditions: disrupted('TerminationByKubelet') } });
+  expect([0, 9999, 10_000].map((later) => mountLingers(evicted, at + later))).toEqual([true, true, false]);
+  expect(mountLingers(pod({ status: { phase: 'Failed', reason: 'Evicted' } }), at)).toBe(false);
+  expect(mountLingers(pod({ status: { phase: 'Failed', conditions: disrupted('EvictionByEvictionAPI') } }), at)).toBe(false);
 });
 
 describe("a pod's phase", () => {
