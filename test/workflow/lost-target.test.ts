@@ -26,7 +26,8 @@ async function beginSync(harness: Harness, others: readonly string[] = [harness.
   return gate.open;
 }
 
-describe.concurrent('a target', () => {
+/** Each of them waits out two moves. */
+describe.concurrent('a target', { timeout: 120_000 }, () => {
   test('that is not reached for too long is given up for another, with the reason', async ({ harness }) => {
     const { world, n2, n3, data } = harness;
     const open = await beginSync(harness);
