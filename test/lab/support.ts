@@ -131,7 +131,9 @@ export class Cluster {
       await machine.heal();
       await machine.rate('off');
     }
-    await this.lab.kubectl(['delete', 'statefulset,deployment,pod', '--all', '--wait', '--timeout=60s']);
+    // Their pods first: a controller that has not seen its own end yet makes one more.
+    await this.lab.kubectl(['delete', 'statefulset,deployment', '--all', '--cascade=foreground', '--timeout=60s'], { timeoutSeconds: 70 });
+    await this.lab.kubectl(['delete', 'pod', '--all', '--timeout=60s'], { timeoutSeconds: 70 });
     for (const node of nodes) {
       await this.lab.kubectl(['label', 'node', node, 'hwameistor.io/eviction-']);
       await this.lab.kubectl(['annotate', 'node', node, 'rehome.io/online-']);
