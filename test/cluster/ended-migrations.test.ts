@@ -40,12 +40,12 @@ async function end(phase: 'Completed' | 'Aborted', facts: { readonly abortedByPe
   if (facts.target) await world.activities.reportPhase({ ref, phase: 'Preparing', message: 'test', target: facts.target });
   const { target, ...rest } = facts;
   await world.activities.reportPhase({ ref, phase, message: 'test', ...rest });
-  await world.seen('localVolumeMigrates', await world.client.get(localVolumeMigrates, ref));
   return ref;
 }
 
 const find = (ref: MigrationRef) => world.client.find(localVolumeMigrates, ref);
-const soon = { timeout: 10_000, interval: 50 };
+/** The reconciler looks every 5 s. */
+const soon = { timeout: 20_000, interval: 50 };
 const isReleased = (ref: MigrationRef) => vi.waitFor(async () => expect((await find(ref))?.metadata.finalizers).toBeUndefined(), soon);
 const isGone = (ref: MigrationRef) => vi.waitFor(async () => expect(await find(ref)).toBeUndefined(), soon);
 /** Everything that ended has been looked at: the last one has lost its finalizer. */
