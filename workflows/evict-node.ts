@@ -5,10 +5,9 @@
  * cordon in quick succession end right. The last step is such a look too, and the server does not let a workflow end while a signal is unhandled.
  * A step that fails ends nothing: people are shown what failed, and the next look plans it again.
  */
-import { condition, continueAsNew, getExternalWorkflowHandle, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
+import { condition, continueAsNew, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { NodeEvictionFacts } from '../core/contracts/cluster-activities.ts';
 import type { EvictNodeInput } from '../core/contracts/migration.ts';
-import { workflowId } from '../core/contracts/names.ts';
 import type { EventReason } from '../core/contracts/reasons.ts';
 import {
   type EvictionMemory,
@@ -23,8 +22,8 @@ import {
 import { delayInWords, describeEviction } from '../core/domain/progress.ts';
 import { inWords } from '../core/domain/stay.ts';
 import { onCluster } from './activities.ts';
-import { failureOf } from './failure.ts';
-import { lookAgainSignal, migrationEndedSignal, nodeChangedSignal } from './messages.ts';
+import { attempt, findEnded, startMigration, succeeds, tellToLookAgain } from './eviction-steps.ts';
+import { migrationEndedSignal, nodeChangedSignal } from './messages.ts';
 import { SLOW_NET_MILLISECONDS } from './timings.ts';
 
 interface Eviction {
@@ -64,7 +63,7 @@ export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory
     if (next === 'look') continue;
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictNode>({ node }, eviction.remembered);
-    if (!(await condition(() => eviction.changes > seen, pauseOf(eviction)))) await findEnded(eviction);
+    if (!(await condition(() => eviction.changes > seen, pauseOf(eviction)))) await forgetEnded(eviction);
   }
 }
 
@@ -109,13 +108,11 @@ async function act(eviction: Eviction, facts: NodeEvictionFacts, plan: EvictionP
   return told;
 }
 
-async function tellEvent(eviction: Eviction, event: EventReason, message: string): Promise<boolean> {
+function tellEvent(eviction: Eviction, event: EventReason, message: string): Promise<boolean> {
   const { node } = eviction;
-  const told = await attempt(eviction, `report ${event}`, async (summary) => {
-    await onCluster(summary, (cluster) => cluster.reportNodeEviction({ node, event, message }));
-    return true;
-  });
-  return told === true;
+  return succeeds(eviction, `report ${event}`, (summary) =>
+    onCluster(summary, (cluster) => cluster.reportNodeEviction({ node, event, message })),
+  );
 }
 
 /** Some at every look, however much changes; what is left when something has changed is for the next look to plan. */
@@ -125,50 +122,23 @@ async function startAll(eviction: Eviction, volumes: readonly string[], seen: nu
     do {
       const volume = left.shift();
       if (volume === undefined) return;
-      await startMigration(eviction, volume);
+      await move(eviction, volume);
     } while (eviction.changes === seen);
   };
   await Promise.all(Array.from({ length: STARTED_TOGETHER }, startOneByOne));
 }
 
-async function startMigration(eviction: Eviction, volume: string): Promise<void> {
-  const { workflowId: follower } = workflowInfo();
-  const input = { volume, sourceNode: eviction.node, trigger: 'node-drain' } as const;
+async function move(eviction: Eviction, volume: string): Promise<void> {
   // Beforehand: its end may be heard before its start is.
   eviction.remembered = rememberStart(eviction.remembered, volume);
-  const started = await attempt(eviction, `move ${volume}`, async (summary) => {
-    await onCluster(summary, (cluster) => cluster.startMigration({ ...input, follower }));
-    return true;
-  });
+  const started = await startMigration(eviction, { volume, sourceNode: eviction.node, trigger: 'node-drain' });
   if (!started) eviction.remembered = forgetStart(eviction.remembered, volume);
 }
 
-/** One that runs no more is found by the slow net. */
-async function tellToLookAgain(volume: string): Promise<void> {
-  await getExternalWorkflowHandle(workflowId.migrateVolume(volume))
-    .signal(lookAgainSignal)
-    .catch(() => undefined);
-}
-
-/** The slow net: a migration that was terminated tells nobody. */
-async function findEnded(eviction: Eviction): Promise<void> {
-  const volumes = eviction.remembered.following;
-  const find = (summary: string) => onCluster(summary, (cluster) => cluster.findEndedMigrations({ volumes }));
-  const ended = volumes.length === 0 ? [] : await attempt(eviction, 'which migrations run no more?', find);
+async function forgetEnded(eviction: Eviction): Promise<void> {
+  const ended = await findEnded(eviction, eviction.remembered.following);
   eviction.remembered = { ...eviction.remembered, idle: [] };
-  for (const end of ended ?? []) eviction.remembered = rememberEnd(eviction.remembered, eviction.node, end);
-}
-
-/** @returns undefined where it failed. */
-async function attempt<T>(eviction: Eviction, summary: string, step: (summary: string) => Promise<T>): Promise<T | undefined> {
-  try {
-    return await step(summary);
-  } catch (error) {
-    const failure = failureOf(error);
-    if (!failure) throw error;
-    eviction.troubles.push(`${summary}: ${failure.reason}: ${failure.message}`);
-    return undefined;
-  }
+  for (const end of ended) eviction.remembered = rememberEnd(eviction.remembered, eviction.node, end);
 }
 
 function show({ node, facts, held, waitsUntil, troubles }: Eviction, waitsForApiServer = false): void {

@@ -5,10 +5,9 @@
  * when all volumes have moved, or as soon as they cannot; a migration of this eviction that has not begun to cut over is taken back then, because no
  * claim wants it any more.
  */
-import { condition, continueAsNew, getExternalWorkflowHandle, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
+import { condition, continueAsNew, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { PodEvictionFacts } from '../core/contracts/cluster-activities.ts';
 import type { EvictPodInput } from '../core/contracts/migration.ts';
-import { workflowId } from '../core/contracts/names.ts';
 import {
   forgetStart,
   NOTHING_REMEMBERED,
@@ -22,8 +21,8 @@ import {
 } from '../core/domain/pod-eviction-plan.ts';
 import { describePodEviction } from '../core/domain/progress.ts';
 import { onCluster } from './activities.ts';
-import { failureOf } from './failure.ts';
-import { lookAgainSignal, migrationEndedSignal, podChangedSignal } from './messages.ts';
+import { attempt, findEnded, startMigration, succeeds, tellToLookAgain } from './eviction-steps.ts';
+import { migrationEndedSignal, podChangedSignal } from './messages.ts';
 import { SLOW_NET_MILLISECONDS } from './timings.ts';
 
 interface Eviction {
@@ -55,7 +54,7 @@ export async function evictPod(input: EvictPodInput, memory: PodEvictionMemory =
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictPod>(input, eviction.remembered);
     const limit = Math.min(SLOW_NET_MILLISECONDS, untilGivenUp(eviction.remembered, Date.now()));
-    if (!(await condition(() => eviction.changes > seen, limit))) await findEnded(eviction);
+    if (!(await condition(() => eviction.changes > seen, limit))) await forgetEnded(eviction);
   }
 }
 
@@ -89,28 +88,22 @@ async function startAll(eviction: Eviction, volumes: readonly string[]): Promise
     );
     eviction.remembered = { ...eviction.remembered, begun: true };
   }
-  await Promise.all(volumes.map((volume) => startMigration(eviction, volume)));
+  await Promise.all(volumes.map((volume) => move(eviction, volume)));
 }
 
-async function startMigration(eviction: Eviction, volume: string): Promise<void> {
-  const { workflowId: follower } = workflowInfo();
-  const migration = { volume, sourceNode: eviction.input.node, trigger: 'pod-eviction', follower } as const;
+async function move(eviction: Eviction, volume: string): Promise<void> {
   // Beforehand: its end may be heard before its start is.
   eviction.remembered = rememberStart(eviction.remembered, volume);
-  const started = await attempt(eviction, `move ${volume}`, async (summary) => {
-    await onCluster(summary, (cluster) => cluster.startMigration(migration));
-    return true;
-  });
+  const started = await startMigration(eviction, { volume, sourceNode: eviction.input.node, trigger: 'pod-eviction' });
   if (!started) eviction.remembered = forgetStart(eviction.remembered, volume);
 }
 
 /** @returns whether all of it was done: the next look finds what is left. */
 async function end(eviction: Eviction, { event, message }: NonNullable<PodEvictionPlan['end']>): Promise<boolean> {
   const { input, remembered } = eviction;
-  const done = await attempt(eviction, 'end the eviction', async (summary) => {
+  const done = await succeeds(eviction, 'end the eviction', async (summary) => {
     if (event) await onCluster(summary, (cluster) => cluster.reportPodEviction({ ...input, event, message }));
     await onCluster(summary, (cluster) => cluster.endPodEviction(input));
-    return true;
   });
   if (!done) return false;
   // No claim wants them any more, unless another pod does.
@@ -118,32 +111,10 @@ async function end(eviction: Eviction, { event, message }: NonNullable<PodEvicti
   return true;
 }
 
-/** One that runs no more is found by the trigger, which looks at all that is open. */
-async function tellToLookAgain(volume: string): Promise<void> {
-  await getExternalWorkflowHandle(workflowId.migrateVolume(volume))
-    .signal(lookAgainSignal)
-    .catch(() => undefined);
-}
-
-/** The slow net: a migration that was terminated tells nobody. */
-async function findEnded(eviction: Eviction): Promise<void> {
-  const volumes = eviction.remembered.following;
-  const find = (summary: string) => onCluster(summary, (cluster) => cluster.findEndedMigrations({ volumes }));
-  const ended = volumes.length === 0 ? [] : await attempt(eviction, 'which migrations run no more?', find);
+async function forgetEnded(eviction: Eviction): Promise<void> {
+  const ended = await findEnded(eviction, eviction.remembered.following);
   eviction.remembered = { ...eviction.remembered, idle: [] };
-  for (const one of ended ?? []) eviction.remembered = rememberEnd(eviction.remembered, eviction.input.node, one);
-}
-
-/** @returns undefined where it failed. */
-async function attempt<T>(eviction: Eviction, summary: string, step: (summary: string) => Promise<T>): Promise<T | undefined> {
-  try {
-    return await step(summary);
-  } catch (error) {
-    const failure = failureOf(error);
-    if (!failure) throw error;
-    eviction.troubles.push(`${summary}: ${failure.reason}: ${failure.message}`);
-    return undefined;
-  }
+  for (const one of ended) eviction.remembered = rememberEnd(eviction.remembered, eviction.input.node, one);
 }
 
 function show({ input: { pod, node }, facts, troubles }: Eviction, waitsForApiServer = false): void {

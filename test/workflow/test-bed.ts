@@ -54,8 +54,8 @@ export class TestBed {
     return harness;
   }
 
-  startController(taskQueue: string, activities: ClusterActivities): Promise<RunningWorker> {
-    return this.startWorker({ taskQueue, workflowBundle: this.bundle, activities: { ...activities } });
+  startController(taskQueue: string, activities: ClusterActivities, options: Partial<WorkerOptions> = {}): Promise<RunningWorker> {
+    return this.startWorker({ taskQueue, workflowBundle: this.bundle, activities: { ...activities }, ...options });
   }
 
   async startWorker(options: Omit<WorkerOptions, 'connection'>): Promise<RunningWorker> {
