@@ -1,7 +1,7 @@
 /**
  * LocalVolumeMigrates that have ended: they may be deleted by anybody, and go by themselves after a while.
  *
- * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node, and those have ended that move with it. An object that keeps a
+ * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node, and the moves of the others of its pods have ended. An object that keeps a
  * volume where a person wants it stays for as long as that counts. Judged from the stores, on every change of such an object and every few seconds, because time and agents go by as well.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
@@ -9,6 +9,7 @@ import { hasEnded, movesWith } from '../activities/cluster/migration-objects.ts'
 import { isHeld } from '../activities/cluster/node-eviction.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
+import { companionsOf } from '../activities/cluster/volume-objects.ts';
 import { MIGRATION_FINALIZER } from '../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../core/contracts/objects/index.ts';
 import { judgeRetention } from '../core/domain/retention.ts';
@@ -75,7 +76,7 @@ export class EndedMigrationsReconciler {
       endedAt: Date.parse(status?.endTime ?? metadata.creationTimestamp),
       isProtected: metadata.finalizers?.includes(MIGRATION_FINALIZER) === true,
       hasLeftOvers: this.#hasLeftOvers(migrate),
-      hasCompanions: stores.localVolumeMigrates.list().some((other) => movesWith(other, migrate) && !hasEnded(other)),
+      hasCompanions: this.#hasCompanions(migrate),
       isHold: isHeld(migrate) && stores.nodes.get(keyOf({ name: migrate.spec.sourceNode }))?.spec?.unschedulable === true,
     };
     const retention = judgeRetention(ended, retentionSeconds * 1000, now().getTime());
@@ -84,6 +85,16 @@ export class EndedMigrationsReconciler {
       await this.#remove(migrate);
       logger.info({ migration: name, volume: migrate.spec.volumeName }, 'removed a LocalVolumeMigrate that ended long ago');
     }
+  }
+
+  /** Migrations that go by this one: they were made because of it, or move another volume of its pods from the same node. */
+  #hasCompanions(migrate: LocalVolumeMigrate): boolean {
+    const { stores } = this.#dependencies;
+    const { volumeName, sourceNode } = migrate.spec;
+    const running = stores.localVolumeMigrates.list().filter((other) => !hasEnded(other));
+    if (running.some((other) => movesWith(other, migrate))) return true;
+    const leaving = new Set(running.filter(({ spec }) => spec.sourceNode === sourceNode).map(({ spec }) => spec.volumeName));
+    return leaving.size > 0 && companionsOf(stores, volumeName).some(({ metadata }) => leaving.has(metadata.name));
   }
 
   /** On a node whose agent was away then: until it is back, and reports that nothing stands there any more. */

@@ -2,7 +2,7 @@
 import { thinPoolsOf } from '../activities/cluster/candidates.ts';
 import { moveWish } from '../activities/cluster/stay.ts';
 import type { ClusterStores, PodView } from '../activities/cluster/stores.ts';
-import { claimNames, claimOf, persistentVolumeOf } from '../activities/cluster/volume-objects.ts';
+import { claimNames, claimOf, companionsOf, persistentVolumeOf } from '../activities/cluster/volume-objects.ts';
 import type { LocalStorageNode, LocalVolumeMigrate, Pool } from '../core/contracts/objects/index.ts';
 import type { Phase } from '../core/contracts/phases.ts';
 import { reservationsOf } from '../system/kube/reservations.ts';
@@ -67,6 +67,14 @@ export function concernedBy(stores: ClusterStores) {
       return moveWish(now) === moveWish(before) ? [] : open;
     },
 
+    /** How far another volume of the same pods is: who is ready waits for it, and an abort is for all of them. */
+    companion(open: Migrates, now: LocalVolumeMigrate | undefined, before: LocalVolumeMigrate | undefined): Migrates {
+      if (!now || same(progressForOthers(now), progressForOthers(before))) return [];
+      const others = new Set(companionsOf(stores, now.spec.volumeName).map(({ metadata }) => metadata.name));
+      const isConcerned = now.status?.abortedByPerson ? () => true : inPhase(['AwaitingDetach']);
+      return open.filter(isConcerned).filter(({ spec }) => spec.sourceNode === now.spec.sourceNode && others.has(spec.volumeName));
+    },
+
     /** The volume's own objects. */
     object(open: Migrates, volume: string | undefined): Migrates {
       return open.filter(inPhase(MAY_WAIT_FOR_OBJECTS)).filter(({ spec }) => spec.volumeName === volume);
@@ -78,6 +86,12 @@ const inPhase =
   (phases: readonly Phase[]) =>
   ({ status }: LocalVolumeMigrate): boolean =>
     phases.includes(status?.phase ?? 'Pending');
+
+/** All of a migration that the others of its pods go by. */
+function progressForOthers(migrate: LocalVolumeMigrate | undefined): unknown {
+  const { phase, proven, target, pointOfNoReturn, abortedByPerson } = migrate?.status ?? {};
+  return [phase, proven, target?.node, pointOfNoReturn, abortedByPerson];
+}
 
 /** A reservation that is made, or a volume that comes, helps nobody: only what frees room is told. */
 function hasMoreRoom(now: LocalStorageNode, before: LocalStorageNode | undefined): boolean {

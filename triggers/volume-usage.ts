@@ -73,6 +73,7 @@ export class VolumeUsageTrigger {
       ),
       changes.subscribe('localVolumeMigrates', (_, now, before) => {
         if (now && isOpen(now) && hasNewWish(now, before)) this.#add([now]);
+        this.#add(concerned.companion(this.#open(), now, before));
         if (before && leadsNoMore(now) && !leadsNoMore(before)) this.#add(this.#open().filter((migrate) => movesWith(migrate, before)));
       }),
     );

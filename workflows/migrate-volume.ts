@@ -102,7 +102,7 @@ async function runStage(run: MigrationRun, stage: Stage): Promise<Stage | Migrat
     run.lastFailure = failure;
     if (run.setbacks >= MAXIMUM_SETBACKS) {
       if (!run.begun || stage === 'LeavingTarget') return park(run, failure);
-      run.leaving = { why: `no mirror to it comes about: ${failure.message}`, failure };
+      run.leaving = { why: `no mirror to it comes about: ${failure.message}`, refusal: 'TargetLost', failure };
       return 'LeavingTarget';
     }
     await pauseAfterSetback(run);

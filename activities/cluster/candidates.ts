@@ -1,11 +1,12 @@
 /** What placement is decided by, put together from the objects. */
 import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
 import { Annotation, TOPOLOGY_KEY } from '../../core/contracts/names.ts';
-import type { LocalStorageNode, LocalVolumeMigrate, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
+import type { LocalStorageNode, LocalVolume, LocalVolumeMigrate, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
 import {
   type CandidateNode,
   type Companions,
   DEFAULT_TOPOLOGY,
+  type FollowingVolume,
   type PoolState,
   type ThinPoolState,
   type VolumeDemand,
@@ -65,17 +66,37 @@ export function demandOf(
   };
 }
 
-function companionsOfDemand(stores: ClusterStores, { ref, sourceNode, pool }: ReserveRequest, storageNodes: StorageNodes): Companions {
-  const others = companionsOf(stores, ref.volume).map(({ metadata, spec }) => {
-    const nodes = replicasOf(stores, metadata.name).map((replica) => replica.spec.nodeName);
-    return { name: metadata.name, spec, nodes };
+/** Where one of them has reserved room binds the others, unless that node was given up for this one: then they come after it. */
+function companionsOfDemand(stores: ClusterStores, { ref, sourceNode, givenUp }: ReserveRequest, storageNodes: StorageNodes): Companions {
+  const others = companionsOf(stores, ref.volume).map((localVolume) => {
+    const { name } = localVolume.metadata;
+    return { name, localVolume, nodes: replicasOf(stores, name).map((replica) => replica.spec.nodeName) };
   });
-  const reserving = [...storageNodes.values()].filter((node) => others.some(({ name }) => reservationsOf(node).has(name)));
+  const reserving = Array.from(storageNodes.values()).filter(
+    (node) => !Object.hasOwn(givenUp, node.metadata.name) && others.some(({ name }) => reservationsOf(node).has(name)),
+  );
   const arrived = others.flatMap(({ nodes }) => nodes).filter((node) => node !== sourceNode);
-  const following = others.filter(({ spec, nodes }) => spec.poolName === pool && nodes.includes(sourceNode));
+  const following = others.filter(({ nodes }) => nodes.includes(sourceNode));
   return {
     nodes: new Set([...reserving.map(({ metadata }) => metadata.name), ...arrived]),
-    spaceBytes: following.reduce((sum, { spec }) => sum + spaceBytes(spec.requiredCapacityBytes, spec.thin === true), 0),
+    following: following.map(({ localVolume, nodes }) => followingVolume(localVolume, nodes, storageNodes.get(sourceNode))),
+  };
+}
+
+/** As its own demand will be, but for what a thin one has taken of its pool, which its node is asked for when its own move begins. */
+function followingVolume({ metadata, spec }: LocalVolume, nodes: readonly string[], source: LocalStorageNode | undefined): FollowingVolume {
+  const { poolName: pool, requiredCapacityBytes: volumeBytes, thin: isThin = false } = spec;
+  const { nodes: allowed = [], zones = [], regions = [] } = spec.accessibility ?? {};
+  const thinPools = thinPoolsOf(source?.status?.pools?.[pool] ?? {});
+  const thinPool = thinPools.find(({ thinVolumes = [] }) => thinVolumes.includes(metadata.name)) ?? thinPools[0];
+  return {
+    volume: metadata.name,
+    pool,
+    volumeBytes,
+    spaceBytes: spaceBytes(volumeBytes, isThin),
+    thin: isThin && thinPool ? { pool: thinPool.name, allocatedBytes: 0, chunkBytes: thinPool.chunkSize ?? EXTENT_BYTES } : undefined,
+    accessibility: { nodes: allowed, zones, regions },
+    replicaNodes: new Set(nodes),
   };
 }
 
@@ -147,7 +168,7 @@ function poolState(name: string, pool: Pool): PoolState {
 }
 
 /** All of a pool's, HwameiStor's first. */
-export function thinPoolsOf({ thinPool, otherThinPools = [] }: Pool): readonly ThinPool[] {
+export function thinPoolsOf({ thinPool, otherThinPools = [] }: Pick<Pool, 'thinPool' | 'otherThinPools'>): readonly ThinPool[] {
   return thinPool ? [thinPool, ...otherThinPools] : otherThinPools;
 }
 

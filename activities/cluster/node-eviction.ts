@@ -9,6 +9,7 @@ import type { ClusterDependencies } from './dependencies.ts';
 import { isOpen, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
 import { evictionDisabled, percentOf } from './volume-facts.ts';
+import { companionsOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
 type ObserveDeps = Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays' | 'evictionDelaySeconds'>;
@@ -32,7 +33,8 @@ export const observeNodeEviction =
       disabled,
       volumes: volumesOn(stores, name).map((volume) => {
         const stays = whyStays(stores, volume, name);
-        const held = away.some((migrate) => migrate.spec.volumeName === volume && isHeld(migrate));
+        const together = new Set([volume, ...companionsOf(stores, volume).map(({ metadata }) => metadata.name)]);
+        const held = away.some((migrate) => together.has(migrate.spec.volumeName) && isHeld(migrate));
         return { volume, held, ...(stays && { stays }) };
       }),
       running: away.filter(concerns).map(describeRunning),

@@ -8,11 +8,13 @@ import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { isLeaseHeld } from '../../system/kube/lease.ts';
 import { keyOf, persistentVolumeClaims } from '../../system/kube/resources.ts';
+import { companionsVerdict } from './companions.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { evictionMarksOf } from './eviction-marks.ts';
 import { isOpen, isTakenBack, migrationsOf, triggerOf } from './migration-objects.ts';
-import type { ClusterStores, PodView } from './stores.ts';
-import { type ClaimName, claimOf, mirrorEnd, persistentVolumeOf, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
+import type { ClusterStores } from './stores.ts';
+import { type ClaimName, claimOf, mirrorEnd, replicaNodesOf, replicasOf } from './volume-objects.ts';
+import { heldBy, usersOf } from './volume-users.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
 type Seen = Pick<ClusterDependencies, 'kube' | 'stores'>;
@@ -38,7 +40,11 @@ export const observeVolume =
     );
     const source = mirrorEnd(stores, sourceNode);
     const stay = deps.whyStays(stores, volume, sourceNode);
-    const unwanted = (await whyUnwanted(deps, volume, sourceNode, migrate ?? trigger)) ?? (stay && inWords(volume, stay));
+    const companions = migrate && companionsVerdict(stores, migrate);
+    const isBound = companions?.follows !== undefined && migrate?.metadata.deletionTimestamp === undefined;
+    const unwanted = isBound
+      ? undefined
+      : ((await whyUnwanted(deps, volume, sourceNode, migrate ?? trigger)) ?? (stay && inWords(volume, stay)));
     const percent = percentOf(migrate);
     return {
       ...(localVolume && { localVolume: describeVolume(stores, localVolume) }),
@@ -50,6 +56,7 @@ export const observeVolume =
       ...(isOnlineWanted(stores, volume, sourceNode) && { online: true as const }),
       agentAlive: agentsAlive(deps, [sourceNode, migrate?.status?.target?.node]),
       ...(percent !== undefined && { percent }),
+      ...(companions && { companions }),
     };
   };
 
@@ -137,36 +144,6 @@ function isOnlineWanted({ nodes, localVolumes }: ClusterStores, volume: string, 
 
 export function evictionDisabled(labels: Readonly<Record<string, string>> | undefined): boolean {
   return labels?.[Label.eviction] === 'disable';
-}
-
-/**
- * What still holds the volume on a node, in words. Free is what no pod there uses, what the kubelet has unmounted, and what is attached there no more.
- *
- * HwameiStor's `status.publishedNode` is not asked: its CSI controller clears the field before the VolumeAttachment goes, so an attachment tells all
- * it could, and where that controller does not run nobody ever clears it.
- */
-export function heldBy(stores: ClusterStores, volume: string, node: string): readonly string[] {
-  const users = usersOf(stores, volume).filter(({ spec }) => spec?.nodeName === node);
-  const persistentVolume = persistentVolumeOf(stores, volume);
-  const csi = persistentVolume?.spec?.csi;
-  // The kubelet's name for a volume of a CSI driver that attaches.
-  const uniqueName = csi && `kubernetes.io/csi/${csi.driver}^${csi.volumeHandle}`;
-  const inUse = uniqueName !== undefined && stores.nodes.get(keyOf({ name: node }))?.status?.volumesInUse?.includes(uniqueName);
-  const attachments = persistentVolume
-    ? stores.volumeAttachments
-        .list()
-        .filter(({ spec }) => spec.nodeName === node && spec.source.persistentVolumeName === persistentVolume.metadata.name)
-    : [];
-  return [
-    ...users.map(({ metadata }) => `pod ${metadata.namespace}/${metadata.name}`),
-    ...(inUse ? [`volumesInUse of node ${node}`] : []),
-    ...attachments.map(({ metadata }) => `VolumeAttachment ${metadata.name}`),
-  ].sort();
-}
-
-function usersOf(stores: ClusterStores, volume: string): readonly PodView[] {
-  const claim = claimOf(stores, volume);
-  return claim ? podsOf(stores, claim) : [];
 }
 
 export function isAgentAlive({ stores, now, namespace }: Facts, node: string): boolean {

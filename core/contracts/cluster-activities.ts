@@ -51,6 +51,20 @@ export interface VolumeFacts {
   readonly agentAlive: Readonly<Record<string, boolean>>;
   /** 0 to 100, of the sync or verify that runs; undefined: none does, or not known yet. */
   readonly percent?: number;
+  /** What the other volumes of its pods mean for the move; undefined: there are none, or there is no migration yet. */
+  readonly companions?: CompanionsVerdict;
+}
+
+/** What the other volumes of a volume's pods mean for its move. */
+export interface CompanionsVerdict {
+  /** Those that are not ready to leave with it, and why, in words. */
+  readonly awaits: readonly string[];
+  /** One whose move a person has aborted. */
+  readonly abortedWith?: string;
+  /** One that has passed its point of no return: this one follows it, whether it is wanted or not. */
+  readonly follows?: string;
+  /** One that goes to another node, to which this one is to go as well. */
+  readonly joins?: { readonly volume: string; readonly node: string };
 }
 
 /** A migration's durable state, kept in its LocalVolumeMigrate. */
@@ -92,6 +106,8 @@ export interface PhaseReport {
   readonly source?: MirrorEnd;
   /** Written once the source is marked, before anything is taken apart; never taken back. */
   readonly pointOfNoReturn?: true;
+  /** A whole verify has found no difference: the volume may leave with the others of its pods. */
+  readonly proven?: boolean;
   readonly sourceSha256?: string;
   readonly targetSha256?: string;
   readonly abortedByPerson?: boolean;
@@ -122,7 +138,7 @@ export interface NodeEvictionFacts {
   readonly disabled: boolean;
   readonly volumes: readonly {
     readonly volume: string;
-    /** A person aborted its move since the node was cordoned. */
+    /** A person aborted its move since the node was cordoned, or that of another volume of its pods. */
     readonly held: boolean;
     /** It is not to move at all. */
     readonly stays?: Stay;

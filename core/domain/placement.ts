@@ -82,9 +82,14 @@ export interface VolumeDemand {
 export interface Companions {
   /** Where some of them are going, or are since they left the source. Empty: the first that is placed decides for all. */
   readonly nodes: ReadonlySet<string>;
-  /** What those that have yet to leave the source will take of the volume group. */
-  readonly spaceBytes: number;
+  /** Those that have yet to leave the source: the node has to suit them as well. */
+  readonly following: readonly FollowingVolume[];
 }
+
+export type FollowingVolume = Pick<
+  VolumeDemand,
+  'volume' | 'pool' | 'volumeBytes' | 'spaceBytes' | 'thin' | 'accessibility' | 'replicaNodes'
+>;
 
 /** `unfit`: suggested nodes that will not do. `refusals`: all nodes; where some are suggested, these alone. */
 export type Placement =
@@ -128,7 +133,7 @@ function placeAsSuggested(demand: VolumeDemand, nodes: readonly CandidateNode[])
 
 /** What the move takes of a node's pool; what it is reserved by. */
 export function shareOf(
-  { volumeBytes, spaceBytes, pool, thin }: VolumeDemand,
+  { volumeBytes, spaceBytes, pool, thin }: FollowingVolume,
   { pools }: Pick<CandidateNode, 'pools'>,
 ): { readonly bytes: number; readonly thin?: ThinShare } {
   if (!thin) return { bytes: spaceBytes };
@@ -144,6 +149,27 @@ function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refu
   const refusal = nodeRefusal(demand, node);
   if (refusal) return refusal;
 
+  const fullness = poolFullnessAfter(demand, node);
+  if (typeof fullness === 'string' || demand.companions.nodes.size > 0) return fullness;
+  return suitsAll(demand, node) ? fullness : 'NoRoomForOtherVolumes';
+}
+
+/** Whether those that follow fit as well, one after the other. */
+function suitsAll(demand: VolumeDemand, node: CandidateNode): boolean {
+  const reservations = [...node.reservations];
+  let last: FollowingVolume = demand;
+  for (const next of demand.companions.following) {
+    reservations.push({ volume: last.volume, pool: last.pool, ...shareOf(last, node) });
+    const isThere = next.replicaNodes.has(node.name);
+    const fits = isAccessible(next, node) && typeof poolFullnessAfter(next, { ...node, reservations }) === 'number';
+    if (!isThere && !fits) return false;
+    last = next;
+  }
+  return true;
+}
+
+/** Of its pool alone: the used share once the volume is there, or the first reason against it. */
+function poolFullnessAfter(demand: FollowingVolume, node: CandidateNode): number | Refusal {
   const pool = node.pools.find(({ name }) => name === demand.pool);
   if (!pool) return 'NoSuchPool';
   const promised = node.reservations.filter((reservation) => reservation.pool === pool.name && reservation.volume !== demand.volume);
@@ -152,8 +178,7 @@ function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refu
   if (thin) return thinFullnessAfter(thin, pool, promised);
   if (pool.volumeLimitBytes !== undefined && demand.volumeBytes > pool.volumeLimitBytes) return 'CapacityLimitReached';
   const freeAfterBytes = pool.freeBytes - sumOf(promised, 'bytes') - bytes;
-  const toFollow = demand.companions.nodes.size > 0 ? 0 : demand.companions.spaceBytes;
-  return freeAfterBytes < toFollow ? 'PoolFull' : 1 - freeAfterBytes / pool.totalBytes;
+  return freeAfterBytes < 0 ? 'PoolFull' : 1 - freeAfterBytes / pool.totalBytes;
 }
 
 /** Of its thin pool. The volume group is not asked for room: without an extent left in it the metadata goes into a file. */
@@ -190,7 +215,7 @@ function nodeRefusal(demand: VolumeDemand, node: CandidateNode): Refusal | undef
  * A volume's list of nodes names the ones it lies on as well (HwameiStor fills it at creation): where that is all it names, it says where the volume
  * is and not where it may go. `default` alone is the schema's own value for zones and regions: nobody has asked for one.
  */
-function isAccessible({ accessibility, replicaNodes }: VolumeDemand, node: CandidateNode): boolean {
+function isAccessible({ accessibility, replicaNodes }: FollowingVolume, node: CandidateNode): boolean {
   const others = accessibility.nodes.filter((name) => !replicaNodes.has(name));
   return (
     (others.length === 0 || others.includes(node.name)) &&

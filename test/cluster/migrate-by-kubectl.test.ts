@@ -12,7 +12,7 @@ import { FakeAgents } from './fake-agents.ts';
 import { MiB, MigrationWorld } from './migration-world.ts';
 import { Programs } from './programs.ts';
 
-const VOLUMES = ['plain', 'aborted', 'deleted', 'waiting', 'data', 'log'];
+const VOLUMES = ['plain', 'aborted', 'deleted', 'waiting', 'data', 'log', 'left', 'right'];
 
 let world: MigrationWorld;
 let programs: Programs;
@@ -113,18 +113,50 @@ describe('kubectl', { timeout: 180_000 }, () => {
     await isInState('move-waiting', { state: 'Completed', targetNode: 'n3' });
     await world.cordon('n2', false);
   });
+});
 
-  test('create moves all volumes of a pod to one node', async () => {
-    for (const volume of ['data', 'log']) syncOf(volume).mayEnd.resolve();
-    const volumes = ['data', 'log'].map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
-    await world.addPod('db-0', 'data', undefined, { volumes });
-    await create('move-pod', { volumeName: 'data', sourceNode: 'n1' });
-    await vi.waitFor(async () => {
-      const both = (await world.client.list(localVolumeMigrates)).filter(({ spec }) => ['data', 'log'].includes(spec.volumeName));
-      expect(both.map(({ status }) => status?.state)).toEqual(['Completed', 'Completed']);
-    }, soon);
-    const [data, log] = [await nodesOf('data'), await nodesOf('log')];
-    expect(data).toEqual(log);
-    expect(data).not.toContain('n1');
+/** A pod uses both. @returns the name of the LocalVolumeMigrate of the second, which moves with the first. */
+async function createForPod(name: string, first: string, second: string): Promise<string> {
+  const volumes = [first, second].map((claimName) => ({ name: claimName, persistentVolumeClaim: { claimName } }));
+  await world.addPod(`${name}-0`, first, undefined, { volumes });
+  await create(name, { volumeName: first, sourceNode: 'n1' });
+  const other = await vi.waitFor(async () => {
+    const found = (await world.client.list(localVolumeMigrates)).find(({ spec }) => spec.volumeName === second);
+    return found ?? expect.fail(`no LocalVolumeMigrate of ${second}`);
+  }, soon);
+  return other.metadata.name;
+}
+
+/** The first is ready to leave, and the second is being copied. */
+async function waitForTheOther(name: string, second: string): Promise<void> {
+  await syncOf(second).begun.promise;
+  const message = expect.stringMatching(
+    new RegExp(`^has a proven copy on n\\d that is kept alike, and waits for volume ${second} \\(Syncing\\)$`),
+  );
+  await isInState(name, { phase: 'AwaitingDetach', reason: 'WaitingForOtherVolumes', message });
+}
+
+describe('the volumes of a pod', { timeout: 180_000 }, () => {
+  test('leave for one node together, as soon as the last of them is copied', async () => {
+    syncOf('data').mayEnd.resolve();
+    const log = await createForPod('move-pod', 'data', 'log');
+    await waitForTheOther('move-pod', 'log');
+    syncOf('log').mayEnd.resolve();
+    for (const name of ['move-pod', log]) await isInState(name, { state: 'Completed' });
+    expect(await nodesOf('data')).toEqual(await nodesOf('log'));
+    expect(await nodesOf('data')).not.toContain('n1');
+    const times = await Promise.all(['move-pod', log].map(async (name) => (await find(name))?.status?.phaseTimes));
+    const wait = Date.parse(times[0]!.CuttingOver!) - Date.parse(times[1]!.Verifying!);
+    expect(wait, 'ms from the last verify to the cut-over of the first').toBeLessThan(20_000);
+  });
+
+  test('stay together where somebody aborts the move of one of them', async () => {
+    syncOf('left').mayEnd.resolve();
+    const right = await createForPod('move-both', 'left', 'right');
+    await waitForTheOther('move-both', 'right');
+    await programs.kubectl('patch', 'lvmigrate', right, '--type=merge', '-p', '{"spec":{"abort":true}}');
+    await isInState(right, { state: 'Aborted', message: 'a person aborted it' });
+    await isInState('move-both', { state: 'Aborted', message: 'a person aborted the move of volume right, which its pods use as well' });
+    for (const volume of ['left', 'right']) await expectUntouched(volume);
   });
 });

@@ -51,7 +51,15 @@ async function startWorkload(kind: 'StatefulSet' | 'Deployment', affinity: 'host
   });
   const pod = await running();
   expect(pod.spec.nodeName).toBe('n1');
+  // It runs before its command has come to write.
+  await eventually('what it writes', 20, async () => (await written(pod)) === 'n1\n');
   return pod;
+}
+
+/** What has been written to the volume of a pod that runs. */
+async function written({ metadata, spec }: PodObject): Promise<string> {
+  const file = `/run/kubelet/pods/${metadata.uid}/volumes/data/nodes`;
+  return (await lab.machine(spec.nodeName!).exec(`cat ${file} || true`)).stdout;
 }
 
 const pods = (): Promise<PodObject[]> => cluster.list<PodObject>('pods', '-l', 'app=mysql');
@@ -80,8 +88,7 @@ async function expectMoved(pod: PodObject): Promise<void> {
   const migrate = await cluster.reaches(VOLUME, 'Completed');
   expect(migrate.status?.targetNode).toBe(node);
   expect(await cluster.nodeOf(VOLUME)).toBe(node);
-  const { stdout } = await lab.machine(node).exec(`cat /run/kubelet/pods/${successor.metadata.uid}/volumes/data/nodes`);
-  expect(stdout).toBe(`n1\n${node}\n`);
+  await eventually('what both have written', 20, async () => (await written(successor)) === `n1\n${node}\n`);
   expect(await nodeStorage(lab.machine('n1'))).toEqual([]);
   await eventually('no mark on the claim', 30, async () => {
     const { metadata } = await cluster.get<{ metadata: { annotations?: Record<string, string> } }>('pvc', VOLUME);

@@ -105,7 +105,8 @@ describe('pods with volumes', () => {
 
   test('are drained by kubectl, their volumes unmounted and detached, and after a reboot they run again on the same data', async () => {
     for (const pod of [await readyPod('web'), await readyPod('block')]) expect(pod.spec.nodeName).toBe('n1');
-    expect(await openCounts()).toEqual(['1', '1']);
+    // A container is ready before its command has come to open the device.
+    await eventually('two open volumes', 20, async () => (await openCounts()).join() === '1,1');
     expect((await cluster.get<NodeObject>('node', 'n1')).status.volumesInUse).toHaveLength(2);
     expect(await publishedNodes()).toEqual(['n1', 'n1']);
 

@@ -5,6 +5,7 @@ import type { MigrationWorkflows } from '../../activities/cluster/migration-work
 import type { SyncTurns } from '../../activities/cluster/turns.ts';
 import type {
   ClusterActivities,
+  CompanionsVerdict,
   MigrationRecord,
   PhaseReport,
   ReserveRequest,
@@ -14,6 +15,7 @@ import type { MigrationRef } from '../../core/contracts/migration.ts';
 import type { Trigger } from '../../core/contracts/names.ts';
 import { isTerminal, type Phase } from '../../core/contracts/phases.ts';
 import type { PermanentError, Refusal } from '../../core/contracts/reasons.ts';
+import { type Companion, type CompanionMove, judgeCompanions } from '../../core/domain/companions.ts';
 import { inWords } from '../../core/domain/stay.ts';
 import type { Migrate, Node, World } from './world.ts';
 
@@ -48,7 +50,8 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       const migrate = ref && world.openMigrate(volume);
       const percent = migrate?.percent;
       const stays = objects?.stays && inWords(volume, objects.stays);
-      const unwanted = whyUnwanted(world, volume, node, trigger) ?? stays;
+      const companions = migrate && objects && objects.companions.length > 0 ? companionsVerdict(world, migrate) : undefined;
+      const unwanted = companions?.follows === undefined ? (whyUnwanted(world, volume, node, trigger) ?? stays) : undefined;
       return {
         ...(objects && {
           localVolume: {
@@ -65,6 +68,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         ...(objects?.online && { online: objects.online }),
         agentAlive: Object.fromEntries([...world.nodes.values()].map(({ name, agentAlive }) => [name, agentAlive])),
         ...(percent !== undefined && { percent }),
+        ...(companions && { companions }),
       };
     },
 
@@ -90,6 +94,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         reportedAt: 0,
         message: '',
         pointOfNoReturn: false,
+        proven: false,
         abortedByPerson: false,
         holdReleased: false,
         phases: ['Pending'],
@@ -124,7 +129,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       const candidates = suggested.length > 0 ? suggested.map((name) => world.node(name)) : [...world.nodes.values()];
       const judged = candidates.map((node) => [node.name, refusal(node, request)] as const);
       const refusals = Object.fromEntries(judged.filter((each): each is [string, Refusal] => each[1] !== undefined));
-      const chosen = candidates.find(({ name }) => refusals[name] === undefined);
+      const chosen = nodeOfCompanions(world, request) ?? candidates.find(({ name }) => refusals[name] === undefined);
       if (!chosen) return { kind: 'refused', refusals };
       for (const { reservations } of holding) reservations.delete(ref.volume);
       chosen.reservations.set(ref.volume, ref.uid);
@@ -172,7 +177,10 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         cordoned: node?.cordoned ?? false,
         disabled: node?.disabled ?? false,
         ...(world.evictionDelaySeconds > 0 && { delaySeconds: world.evictionDelaySeconds }),
-        volumes: volumes.map(([volume, { stays }]) => ({ volume, held: isHeld(world, volume, name), ...(stays && { stays }) })),
+        volumes: volumes.map(([volume, { stays, companions }]) => {
+          const held = [volume, ...companions].some((other) => isHeld(world, other, name));
+          return { volume, held, ...(stays && { stays }) };
+        }),
         running: leaving.map(describe),
       };
     },
@@ -262,13 +270,38 @@ function whyNotToBeEmptied({ cordoned, disabled, name }: Node): string | undefin
   return disabled ? `node ${name} has label hwameistor.io/eviction=disable` : undefined;
 }
 
+/** The cluster's own judgement, of what this world says. */
+function companionsVerdict(world: World, { ref: { volume }, sourceNode, target, pairing = 0 }: Migrate): CompanionsVerdict {
+  const companions = world.volumes.get(volume)!.companions.map((other): Companion => {
+    const move = world.migrates.findLast((migrate) => migrate.ref.volume === other && migrate.sourceNode === sourceNode);
+    const { replicas, heldBy } = world.volumes.get(other)!;
+    return {
+      volume: other,
+      nodes: [...replicas.keys()],
+      heldBy,
+      isDue: true,
+      ...(move && { move: { ...move, pairing: move.pairing ?? 0, ...(move.target && { target: move.target.node }) } as CompanionMove }),
+    };
+  });
+  return judgeCompanions({ volume, sourceNode, pairing, ...(target && { target: target.node }) }, companions);
+}
+
+/** Where another volume of its pods goes or is, unless that was given up. */
+function nodeOfCompanions(world: World, { ref: { volume }, sourceNode, givenUp }: ReserveRequest): Node | undefined {
+  const { companions = [] } = world.volumes.get(volume) ?? {};
+  const isThere = (name: string) => companions.some((other) => name !== sourceNode && world.volumes.get(other)?.replicas.has(name));
+  return [...world.nodes.values()].find(
+    ({ name, reservations }) => givenUp[name] === undefined && (isThere(name) || companions.some((other) => reservations.has(other))),
+  );
+}
+
 function isHeld(world: World, volume: string, node: string): boolean {
   const last = world.migrates.findLast(({ ref, sourceNode }) => ref.volume === volume && sourceNode === node);
   return last?.phase === 'Aborted' && last.abortedByPerson && !last.holdReleased;
 }
 
 function recordOf(world: World, migrate: Migrate): MigrationRecord {
-  const { message, phases, reportedAt, holdReleased, percent, targetSha256, trigger, ...record } = migrate;
+  const { message, phases, reportedAt, holdReleased, percent, proven, targetSha256, trigger, ...record } = migrate;
   return { ...record, hashCheck: world.hashCheck };
 }
 

@@ -69,6 +69,26 @@ describe.concurrent('a target', { timeout: 120_000 }, () => {
     expect(harness.migrateObject()).toMatchObject({ pairing: 1 });
   });
 
+  test('that all volumes of a pod lose is given up for one other node', async ({ harness }) => {
+    const { world, n1, n2, n3, data } = harness;
+    const log = harness.volume('log');
+    world.addVolume(log, n1);
+    world.bind([data, log]);
+    const gate = world.faults.gate(`awaitSync ${n1}`);
+    await harness.cordon();
+    await gate.reached;
+    await eventually(() => expect([data, log].map((volume) => harness.migrateObject(volume).target?.node)).toEqual([n2, n2]));
+    world.addNode(n3);
+    await harness.startAgent(n3);
+    world.node(n2).storageCut = true;
+    gate.open();
+    await harness.eviction().result();
+    for (const volume of [data, log]) {
+      expect(world.volumes.get(volume)).toMatchObject({ affinity: n3, replicas: new Map([[n3, 8 * MiB]]) });
+      expect(world.node(n3).volumes.get(volume)).toMatchObject({ content: `bits of ${volume}`, active: true });
+    }
+  });
+
   test('that dies once the volume is closed, before its point of no return, is given up for another', async ({ harness }) => {
     const { world, n1, n2, n3 } = harness;
     world.addNode(n3).freeBytes = 0;

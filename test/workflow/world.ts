@@ -68,6 +68,8 @@ export interface VolumeObjects {
   /** Copied beside its users. */
   online?: true;
   stays?: Stay;
+  /** The other volumes of its pods. */
+  companions: readonly string[];
 }
 
 export interface Migrate {
@@ -80,6 +82,7 @@ export interface Migrate {
   message: string;
   parkedIn?: Exclude<Phase, 'NeedsAttention'>;
   pointOfNoReturn: boolean;
+  proven: boolean;
   abortedByPerson: boolean;
   holdReleased: boolean;
   target?: MirrorEnd;
@@ -158,10 +161,16 @@ export class World {
 
   addVolume(name: string, node: string): VolumeObjects {
     const sizeBytes = 8 * MiB;
-    const objects = { pool: 'hdd', requiredCapacityBytes: sizeBytes, replicas: new Map([[node, sizeBytes]]), affinity: node, heldBy: [] };
+    const replicas = new Map([[node, sizeBytes]]);
+    const objects = { pool: 'hdd', requiredCapacityBytes: sizeBytes, replicas, affinity: node, heldBy: [], companions: [] };
     this.volumes.set(name, objects);
     this.node(node).volumes.set(name, { content: `bits of ${name}`, sizeBytes, active: true, hasSnapshots: false, open: false });
     return objects;
+  }
+
+  /** One pod uses all of these. */
+  bind(volumes: readonly string[]): void {
+    for (const name of volumes) this.volumes.get(name)!.companions = volumes.filter((other) => other !== name);
   }
 
   node(name: string): Node {

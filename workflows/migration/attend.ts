@@ -5,6 +5,7 @@
  * syncing leave a short history; a migration whose phases are quick sees its end before the first of them.
  */
 import { condition } from '@temporalio/workflow';
+import type { VolumeFacts } from '../../core/contracts/cluster-activities.ts';
 import type { Phase } from '../../core/contracts/phases.ts';
 import { FIRST_LOOK_MILLISECONDS, LONGEST_LOOK_MILLISECONDS, WAITING_LOOK_MILLISECONDS } from '../timings.ts';
 import { show } from './display.ts';
@@ -22,10 +23,20 @@ export async function look(run: MigrationRun): Promise<void> {
     cluster.observeVolume({ ...input, sourceNode, ...(ref && { ref }) }),
   );
   run.looks += 1;
-  if (run.facts.unwanted !== undefined && !run.pointOfNoReturn) {
-    run.inbox.wantAbort({ message: `no longer wanted: ${run.facts.unwanted}`, byPerson: false });
-  }
+  if (!run.pointOfNoReturn) heed(run, run.facts);
   show(run);
+}
+
+/** What the objects say may end the move, or give it another target. */
+function heed(run: MigrationRun, { unwanted, companions }: VolumeFacts): void {
+  if (unwanted !== undefined) run.inbox.wantAbort({ message: `no longer wanted: ${unwanted}`, byPerson: false });
+  const { abortedWith, joins } = companions ?? {};
+  if (abortedWith !== undefined) {
+    run.inbox.wantAbort({ message: `a person aborted the move of volume ${abortedWith}, which its pods use as well`, byPerson: true });
+  }
+  if (joins && run.target && joins.node !== run.target.node && !Object.hasOwn(run.givenUp, joins.node)) {
+    run.leaving = { why: `volume ${joins.volume}, which its pods use as well, goes to ${joins.node}`, refusal: 'OtherVolumesElsewhere' };
+  }
 }
 
 /** Runs beside the phases until its scope is cancelled. */

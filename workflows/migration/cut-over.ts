@@ -15,6 +15,7 @@ import { failureOf, MigrationFailure } from '../failure.ts';
 import { HELD_VOLUME_MILLISECONDS } from '../timings.ts';
 import { look } from './attend.ts';
 import { attachTarget, beginAnew } from './mirror.ts';
+import { mayLeave } from './place.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
@@ -49,7 +50,7 @@ async function close(run: MigrationRun): Promise<Stage | undefined> {
     return undefined;
   }
   await look(run);
-  if (requireFacts(run).heldBy.length > 0) return 'AwaitingDetach';
+  if (!mayLeave(requireFacts(run))) return 'AwaitingDetach';
   const mirror = requireMirror(run);
   const { node } = mirror.source;
   await report(run, 'CuttingOver', `takes the volume out of use on ${node}`, { event: 'Verified' });

@@ -38,5 +38,5 @@ export function notePeerLost(run: MigrationRun, askedAt: number): boolean {
 }
 
 function leave(run: MigrationRun, what: string): void {
-  if (!run.pointOfNoReturn && run.begun) run.leaving = { why: `${what} for ${TARGET_LOST_MILLISECONDS / 1000} s` };
+  if (!run.pointOfNoReturn && run.begun) run.leaving = { why: `${what} for ${TARGET_LOST_MILLISECONDS / 1000} s`, refusal: 'TargetLost' };
 }

@@ -1,5 +1,5 @@
 /** Before anything is made: where the volume goes, and that nobody uses it any more. */
-import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
+import type { ReserveRequest, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { GIVEN_UP_MILLISECONDS } from '../timings.ts';
 import { tend } from './mirror.ts';
@@ -42,14 +42,25 @@ export function refusalsOfGivenUp({ givenUp }: MigrationRun): Record<string, Ref
  */
 export const awaitDetach: RunStage = async (run) => {
   const { looks, target } = run;
-  const { heldBy, online } = requireFacts(run);
-  const isFree = heldBy.length === 0;
-  if (isFree && run.verified) return 'CuttingOver';
-  if (isFree || (online && !run.verified && !run.verifyClosed)) return (await takeTurn(run)) ? 'Preparing' : 'AwaitingDetach';
+  const facts = requireFacts(run);
+  const isFree = facts.heldBy.length === 0;
+  if (run.verified && mayLeave(facts)) return 'CuttingOver';
+  if (!run.verified && (isFree || (facts.online && !run.verifyClosed))) return (await takeTurn(run)) ? 'Preparing' : 'AwaitingDetach';
   await giveTurnBack(run);
   const entered = run.phase !== 'AwaitingDetach' && target ? { target } : {};
   const ready = run.verified ? `has a proven copy on ${target?.node} that is kept alike, and ` : '';
-  await report(run, 'AwaitingDetach', `${ready}waits for ${heldBy.join(', ')} to let go`, { ...entered, event: 'WaitingForDetach' });
+  const event = isFree ? 'WaitingForOtherVolumes' : 'WaitingForDetach';
+  await report(run, 'AwaitingDetach', `${ready}waits for ${whatIsAwaited(facts)}`, { ...entered, event });
   await nextLook(run, looks);
   return (run.verified && (await tend(run))) || 'AwaitingDetach';
 };
+
+/** Nobody uses it, and the other volumes of its pods are ready to leave with it. */
+export function mayLeave({ heldBy, companions }: VolumeFacts): boolean {
+  return heldBy.length === 0 && (companions?.awaits.length ?? 0) === 0;
+}
+
+/** Its own users first: most often the other volumes have them, too. */
+function whatIsAwaited({ heldBy, companions }: VolumeFacts): string {
+  return heldBy.length > 0 ? `${heldBy.join(', ')} to let go` : (companions?.awaits ?? []).join(', ');
+}

@@ -43,20 +43,20 @@ export async function report(run: MigrationRun, phase: Phase, message: string, f
   Object.assign(run, { phase, message, doing: message, refusals });
   show(run);
   const ref = requireRef(run);
-  const { unfit } = run;
-  if (!said) await inTurn(run, (cluster) => cluster.reportPhase({ ref, phase, message, ...(unfit && { unfit }), ...facts }));
+  const { unfit, verified: proven } = run;
+  if (!said) await inTurn(run, (cluster) => cluster.reportPhase({ ref, phase, message, proven, ...(unfit && { unfit }), ...facts }));
 }
 
 /** Says in the same phase why it waits; without an obstacle, what it does. */
 export async function reportObstacle(run: MigrationRun, obstacle: string | undefined): Promise<void> {
-  const { ref, phase, parkedIn, unfit, message: said } = run;
+  const { ref, phase, parkedIn, unfit, verified: proven, message: said } = run;
   const message = obstacle ?? run.doing;
   if (message === said || !ref) return;
   run.message = message;
   show(run);
   await inTurn(run, async (cluster) => {
     const parked = phase === 'NeedsAttention' && parkedIn && { parkedIn };
-    if (run.phase === phase) await cluster.reportPhase({ ref, phase, message, ...(unfit && { unfit }), ...parked });
+    if (run.phase === phase) await cluster.reportPhase({ ref, phase, message, proven, ...(unfit && { unfit }), ...parked });
   });
 }
 

@@ -72,7 +72,7 @@ export interface MigrationRun {
   /** Since when the two ends of the mirror do not reach each other. */
   peerLostSince?: number;
   /** The target is to be left for another node. `failure`: what is for a person if there is no other. */
-  leaving?: { readonly why: string; readonly failure?: Failure };
+  leaving?: { readonly why: string; readonly refusal: Refusal; readonly failure?: Failure };
   /** A turn to sync was asked for, and not given back. */
   turnWanted: boolean;
   /** Settles when the last turn was given back. */

@@ -55,6 +55,7 @@ const statusSchema = z.object({
   target: mirrorEndSchema.exactOptional(),
   pairing: z.int().nonnegative().exactOptional().describe('Rises whenever the mirror begins anew.'),
   pointOfNoReturn: z.boolean().exactOptional().describe('From here the migration only goes forward.'),
+  proven: z.boolean().exactOptional().describe('A whole verify of this mirror has found no difference.'),
   abortedByPerson: z.boolean().exactOptional(),
   progress: progressSchema.exactOptional(),
   phaseTimes: z.partialRecord(z.enum(PHASES), timestampSchema).exactOptional().describe('First entry into each phase.'),

@@ -93,7 +93,7 @@ const demandOf = (volume: string, { extents, thin }: Size): VolumeDemand => ({
   accessibility: { nodes: [], zones: [], regions: [] },
   replicaNodes: new Set(['n1']),
   pods: [],
-  companions: { nodes: new Set(), spaceBytes: 0 },
+  companions: { nodes: new Set(), following: [] },
   givenUp: {},
   suggested: [],
 });

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   type CandidateNode,
+  type FollowingVolume,
   type PoolState,
   placeVolume,
   shareOf,
@@ -49,11 +50,15 @@ const demand = (change: Partial<VolumeDemand> = {}): VolumeDemand => ({
   accessibility: { nodes: [], zones: ['default'], regions: ['default'] },
   replicaNodes: new Set(['n1']),
   pods: [anyPod],
-  companions: { nodes: new Set(), spaceBytes: 0 },
+  companions: { nodes: new Set(), following: [] },
   givenUp: {},
   suggested: [],
   ...change,
 });
+
+/** Another volume of the same pods, which has yet to leave n1. */
+const follower = (change: Partial<FollowingVolume>): FollowingVolume => ({ ...demand(), volume: 'log', spaceBytes: 4 * MiB, ...change });
+const aheadOf = (...following: readonly FollowingVolume[]) => ({ nodes: new Set<string>(), following });
 
 const tainted = { taints: [{ key: 'dedicated', effect: 'NoSchedule' }] };
 const anywhere = { nodes: [], zones: [], regions: [] };
@@ -107,15 +112,21 @@ describe('a volume goes', () => {
     ['to its region', demand({ accessibility: { ...anywhere, regions: ['r2'] } }), [node('n2', 9), node('n3', 3, { region: 'r2' })], 'n3'],
     [
       'to the node where the other volumes of its pods are going',
-      demand({ companions: { nodes: new Set(['n3']), spaceBytes: 0 } }),
+      demand({ companions: { nodes: new Set(['n3']), following: [] } }),
       [node('n2', 9), node('n3', 3)],
       'n3',
     ],
     [
       'first of all where the other volumes of its pods find room too',
-      demand({ companions: { nodes: new Set(), spaceBytes: 4 * GiB } }),
+      demand({ companions: aheadOf(follower({ spaceBytes: 4 * GiB })) }),
       [node('n2', 5, { pools: [pool(5, { totalBytes: 6 * GiB })] }), node('n3', 7, { pools: [pool(7, { totalBytes: 100 * GiB })] })],
       'n3',
+    ],
+    [
+      'where another volume of its pods has a replica already',
+      demand({ companions: aheadOf(follower({ spaceBytes: 7 * GiB, replicaNodes: new Set(['n1', 'n2']) })) }),
+      [node('n2', 9), node('n3', 8)],
+      'n2',
     ],
     ['to any zone, if its own is the default', demand(), [node('n2', 9, { zone: 'z2', region: 'r2' })], 'n2'],
   ])('%s', (_, wanted, nodes, expected) => {
@@ -136,8 +147,21 @@ describe('a node that cannot take the volume says why', () => {
     ['NotAccessible', node('n2', 9), { accessibility: { ...anywhere, nodes: ['n3'] } }],
     ['NotAccessible', node('n2', 9, { zone: 'z1' }), { accessibility: { ...anywhere, zones: ['z2', 'default'] } }],
     ['NotAccessible', node('n2', 9, { region: 'r1' }), { accessibility: { ...anywhere, regions: ['r2'] } }],
-    ['OtherVolumesElsewhere', node('n2', 9), { companions: { nodes: new Set(['n3']), spaceBytes: 0 } }],
-    ['PoolFull', node('n2', 9), { companions: { nodes: new Set(), spaceBytes: 7 * GiB } }],
+    ['OtherVolumesElsewhere', node('n2', 9), { companions: { nodes: new Set(['n3']), following: [] } }],
+    ['NoRoomForOtherVolumes', node('n2', 9), { companions: aheadOf(follower({ spaceBytes: 7 * GiB })) }],
+    [
+      'NoRoomForOtherVolumes',
+      node('n2', 9),
+      { companions: aheadOf(follower({ spaceBytes: 4 * GiB }), follower({ volume: 'temp', spaceBytes: 4 * GiB })) },
+    ],
+    ['NoRoomForOtherVolumes', node('n2', 9), { companions: aheadOf(follower({ pool: 'ssd' })) }],
+    [
+      'NoRoomForOtherVolumes',
+      node('n2', 9),
+      { companions: aheadOf(follower({ thin: { pool: 'thin', allocatedBytes: 0, chunkBytes: 4 * MiB } })) },
+    ],
+    ['NoRoomForOtherVolumes', node('n2', 9), { companions: aheadOf(follower({ accessibility: { ...anywhere, zones: ['z2'] } })) }],
+    ['NoRoomForOtherVolumes', node('n2', 9, { pools: [pool(9, { freeVolumeCount: 1 })] }), { companions: aheadOf(follower({})) }],
     ['NodeTainted', node('n2', 9, tainted), {}],
     ['NodeSelectorMismatch', node('n2', 9), { pods: [anyPod, { ...anyPod, nodeSelector: { disk: 'ssd' } }] }],
     ['PodCountReached', node('n2', 9, { freePodCount: 0 }), {}],

@@ -1,0 +1,84 @@
+/**
+ * The volumes of one pod leave together, because a pod starts only where all of its volumes are. Each has a migration of its own, under its own lock;
+ * what binds them is that each looks at the others:
+ *
+ *   before it cuts over      it waits until every other one has a proven copy on the same node, and nobody holds any of them
+ *   a person aborts one      the others are taken back with it
+ *   one has cut over         the others follow, whatever the world says meanwhile: half of a pod's volumes is of use nowhere
+ *   two have other targets   the one whose target was chosen earlier follows
+ *
+ * Who looks sees what has been reported, so two that look at the same moment may see too little: then one of them waits for the next look, or has cut
+ * over a moment before an abort of the other. Nothing of this protects data; that the migrations do by themselves.
+ */
+import type { CompanionsVerdict } from '../contracts/cluster-activities.ts';
+import type { Phase } from '../contracts/phases.ts';
+
+/** The move of another volume away from the same node. */
+export interface CompanionMove {
+  readonly phase: Phase;
+  readonly message: string;
+  readonly target?: string;
+  /** How often a target or a mirror was begun. */
+  readonly pairing: number;
+  readonly proven: boolean;
+  readonly pointOfNoReturn: boolean;
+  readonly abortedByPerson: boolean;
+}
+
+export interface Companion {
+  readonly volume: string;
+  /** That hold it. */
+  readonly nodes: readonly string[];
+  /** What holds it on the source, in words. */
+  readonly heldBy: readonly string[];
+  /** The latest that has not ended, or has since this volume's own began. undefined: there is none. */
+  readonly move?: CompanionMove;
+  /** A move that has yet to begin will. */
+  readonly isDue: boolean;
+}
+
+export interface OwnMove {
+  readonly volume: string;
+  readonly sourceNode: string;
+  readonly target?: string;
+  readonly pairing: number;
+}
+
+/** What the others mean for a volume's own migration. */
+export function judgeCompanions(own: OwnMove, companions: readonly Companion[]): CompanionsVerdict {
+  // One that is there already, or has another replica there, is in nobody's way.
+  const bound = companions.filter(
+    ({ nodes, move }) =>
+      (nodes.includes(own.sourceNode) || move?.pointOfNoReturn) && !(own.target !== undefined && nodes.includes(own.target)),
+  );
+  const aborted = companions.find(({ move }) => move?.abortedByPerson && !move.pointOfNoReturn);
+  const ahead = companions.find(({ move }) => move?.pointOfNoReturn && (own.target === undefined || move.target === own.target));
+  const joined = bound.find((companion) => isToBeJoined(own, companion));
+  return {
+    awaits: bound.flatMap((companion) => whyAwaited(own, companion) ?? []),
+    ...(aborted && { abortedWith: aborted.volume }),
+    ...(ahead && { follows: ahead.volume }),
+    ...(joined?.move?.target !== undefined && { joins: { volume: joined.volume, node: joined.move.target } }),
+  };
+}
+
+function whyAwaited({ target }: OwnMove, { volume, heldBy, move, isDue }: Companion): string | undefined {
+  if (!move || isOver(move)) return isDue ? `volume ${volume} (its move has not begun)` : undefined;
+  if (move.target !== undefined && move.target !== target) return `volume ${volume} (goes to ${move.target})`;
+  if (move.pointOfNoReturn) return undefined;
+  if (SAYS_WHY.includes(move.phase)) return `volume ${volume} (${move.phase}: ${move.message})`;
+  if (heldBy.length > 0) return `volume ${volume} (held by ${heldBy.join(', ')})`;
+  return move.proven ? undefined : `volume ${volume} (${move.phase})`;
+}
+
+/** Phases in which a message is of use to whoever waits for the end of it. */
+const SAYS_WHY: readonly Phase[] = ['Reserving', 'NeedsAttention'];
+
+const isOver = ({ phase }: CompanionMove): boolean => phase === 'Aborted' || phase === 'Completed';
+
+function isToBeJoined(own: OwnMove, { volume, move }: Companion): boolean {
+  if (!move || own.target === undefined || move.target === undefined || move.target === own.target) return false;
+  if (move.pointOfNoReturn) return true;
+  if (isOver(move)) return false;
+  return move.pairing === own.pairing ? volume < own.volume : move.pairing > own.pairing;
+}
