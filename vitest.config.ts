@@ -9,7 +9,7 @@ const LAB = {
   hookTimeout: 600_000,
 };
 
-/** One project for each kind of test, so that each can be run alone: `npm run test:unit`, `test:workflow`, `test:cluster`, `test:lab`, `test:chaos`. */
+/** One project for each kind of test, so that each can be run alone: `npm run test:unit` and so on. `npm test` leaves out `lab-long` and `chaos`. */
 export default defineConfig({
   test: {
     // The Temporal SDK's native runtime does not survive worker threads.
@@ -45,6 +45,7 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'lab', include: ['test/lab/**/*.test.ts'], ...LAB } },
+      { extends: true, test: { name: 'lab-long', include: ['test/lab-long/**/*.test.ts'], ...LAB } },
       { extends: true, test: { name: 'chaos', include: ['test/chaos/**/*.test.ts'], ...LAB } },
     ],
   },

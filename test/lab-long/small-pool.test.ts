@@ -1,6 +1,6 @@
 /** Two nodes are drained at once, and the only other one has room for half of what they have. */
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { Cluster, eventually, POOL } from './support.ts';
+import { Cluster, eventually, POOL } from '../lab/support.ts';
 
 const cluster = new Cluster();
 const n3 = cluster.lab.machine('n3');

@@ -1,9 +1,11 @@
 /** Pods with several claims, and claims with several pods: after a drain every pod runs again, beside all of its volumes. */
 import { beforeEach, expect, test } from 'vitest';
-import { Cluster, eventually } from './support.ts';
+import { Cluster, eventually, nodeStorage } from '../lab/support.ts';
+import { withoutThinPool } from './volume-support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;
+const n1 = lab.machine('n1');
 
 beforeEach(() => cluster.reset());
 
@@ -52,33 +54,68 @@ function deployment(replicas: number, container: object, claims: readonly string
   };
 }
 
-test('the volumes of a pod with several claims go to one node, where the pod runs again with all that it wrote', async () => {
+/** Of four kinds: ext4, xfs on a thin volume, a raw device, the smallest there is. */
+const FOUR = ['files', 'archive', 'raw', 'tiny'] as const;
+
+/** One pod on n1 with four volumes, which says in each of its file systems where it ran. */
+async function podWithFour(): Promise<void> {
   await lab.createVolume({ name: 'files', node: 'n1', size: '32Mi' });
-  await lab.createVolume({ name: 'archive', node: 'n1', size: '320Mi', fileSystem: 'xfs' });
+  await lab.createVolume({ name: 'archive', node: 'n1', size: '320Mi', fileSystem: 'xfs', thin: true });
   await lab.createVolume({ name: 'raw', node: 'n1', size: '12Mi', fileSystem: 'block' });
-  const write = 'for f in /files /archive; do echo $(NODE) >> $f/nodes; done; sync; exec sleep 1d <> /dev/raw';
+  await lab.createVolume({ name: 'tiny', node: 'n1', size: '4Mi' });
+  const write = 'for f in /files /archive /tiny; do echo $(NODE) >> $f/nodes; done; sync; exec sleep 1d <> /dev/raw';
+  const fileSystems = ['files', 'archive', 'tiny'].map((name) => ({ name, mountPath: `/${name}` }));
   const container = {
     command: ['sh', '-c', write],
     env: [{ name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
-    volumeMounts: [
-      { name: 'files', mountPath: '/files' },
-      { name: 'archive', mountPath: '/archive' },
-    ],
+    volumeMounts: fileSystems,
     volumeDevices: [{ name: 'raw', devicePath: '/dev/raw' }],
   };
-  await lab.apply(deployment(1, container, ['files', 'archive', 'raw']));
-  await eventually('a running pod', 90, async () => (await running())[0]);
+  await lab.apply(deployment(1, container, FOUR));
+  const pod = await eventually('a running pod', 90, async () => (await running())[0]);
+  await eventually('what the pod writes', 20, async () => (await inVolume(pod, 'tiny', 'cat nodes')) === 'n1\n');
+}
 
+test('the volumes of a pod leave for one node together, where the pod runs again with all that it wrote', async () => {
+  await podWithFour();
   await drain('n1');
   const [pod] = await runningElsewhere(1);
   const target = pod!.spec.nodeName!;
   await cluster.waitUntilEvacuated('n1', 60);
-  for (const volume of ['files', 'archive', 'raw']) expect(await cluster.nodeOf(volume), volume).toBe(target);
-  for (const volume of ['files', 'archive']) {
+  for (const volume of FOUR) expect(await cluster.nodeOf(volume), volume).toBe(target);
+  for (const volume of ['files', 'archive', 'tiny']) {
     await eventually(`what was written to ${volume} on both nodes`, 20, async () => {
       return (await inVolume(pod!, volume, 'cat nodes')) === `n1\n${target}\n`;
     });
   }
+  const times = await Promise.all(FOUR.map(async (volume) => (await cluster.migration(volume))!.status!.phaseTimes!));
+  const lastCompared = times
+    .map(({ Verifying }) => Verifying!)
+    .toSorted()
+    .at(-1)!;
+  const firstGone = times.map(({ CuttingOver }) => CuttingOver!).toSorted()[0]!;
+  expect(firstGone > lastCompared, `the first left at ${firstGone}, the last was compared from ${lastCompared} on`).toBe(true);
+});
+
+test('an abort of one of them leaves all as they were, and the pod runs again where it ran', async () => {
+  await podWithFour();
+  const storage = async (): Promise<string[][]> => (await Promise.all(lab.machines.map(nodeStorage))).map(withoutThinPool);
+  const before = await storage();
+  await n1.rate('20mbit');
+  await drain('n1');
+  await eventually('a sync of the largest', 90, async () => ((await cluster.migration('archive'))?.status?.progress?.syncedBytes ?? 0) > 0);
+  await eventually('one that waits for it', 90, async () => {
+    const { phase, message = '' } = (await cluster.migration('tiny'))?.status ?? {};
+    return phase === 'AwaitingDetach' && message.includes('waits for volume');
+  });
+  const { metadata } = (await cluster.migration('raw'))!;
+  await lab.kubectl(['patch', 'lvmigrate', metadata.name, '--type=merge', '-p', '{"spec":{"abort":true}}']);
+  for (const volume of FOUR) await cluster.reaches(volume, 'Aborted', 90);
+  await n1.rate('off');
+  expect(await storage()).toEqual(before);
+  await cluster.uncordon('n1');
+  const pod = await eventually('the pod on n1', 90, async () => (await running()).find(({ spec }) => spec.nodeName === 'n1'));
+  await eventually('what both have written', 20, async () => (await inVolume(pod, 'files', 'cat nodes')) === 'n1\nn1\n');
 });
 
 test('a claim that two pods of the node use moves when both have gone, and both run again beside it', async () => {

@@ -1,6 +1,6 @@
 /** A volume group without a free extent on the source: DRBD's metadata goes into a file of the agent's, and nothing of it stays. */
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
-import { Cluster, eventually, nodeStorage, POOL } from './support.ts';
+import { Cluster, eventually, nodeStorage, POOL } from '../lab/support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;

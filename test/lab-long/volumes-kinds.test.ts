@@ -1,6 +1,6 @@
 /** Volumes of every kind that logical volumes come in: what moves keeps its size and every bit, what cannot move says why. */
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { Cluster, POOL } from './support.ts';
+import { Cluster, POOL } from '../lab/support.ts';
 import { addDisk, deviceBytes, logicalVolume, moveFrom } from './volume-support.ts';
 
 const cluster = new Cluster();

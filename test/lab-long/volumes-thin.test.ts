@@ -1,7 +1,7 @@
 /** Thin volumes: they stay thin, take no more of the target's pool than of the source's, and go nowhere where a pool would owe too much. */
 import { beforeEach, expect, test } from 'vitest';
-import { Cluster, eventually, nodeStorage, POOL } from './support.ts';
-import { logicalVolume, moveFrom, THIN_POOL, waitsFor } from './volume-support.ts';
+import { Cluster, eventually, nodeStorage, POOL } from '../lab/support.ts';
+import { logicalVolume, moveFrom, THIN_POOL, waitsFor, withoutThinPool } from './volume-support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;
@@ -55,10 +55,7 @@ test('only what is allocated travels: far less than the size of the volume is re
 
 test('an abort in the midst of its sync leaves a thin volume and all nodes as they were', async () => {
   const sha256 = await thinVolume('data');
-  // LVM arranges the devices of a thin pool in another way once it was used, and says from then on that it is open.
-  const withoutPool = (lines: string[]): string[] =>
-    lines.filter((line) => !line.startsWith(`${POOL}-${THIN_POOL}`)).map((line) => line.replace('|twi-ao', '|twi-a-'));
-  const storage = async (): Promise<string[][]> => (await Promise.all(lab.machines.map(nodeStorage))).map(withoutPool);
+  const storage = async (): Promise<string[][]> => (await Promise.all(lab.machines.map(nodeStorage))).map(withoutThinPool);
   const before = await storage();
   await n1.rate('20mbit');
   await cluster.cordon('n1');

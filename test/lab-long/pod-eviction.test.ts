@@ -1,6 +1,6 @@
 /** Single pods are moved with their volumes: the procedures of HwameiStor's page on eviction, command by command, and a node under pressure. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Cluster, eventually, nodeStorage } from './support.ts';
+import { Cluster, eventually, nodeStorage } from '../lab/support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;

@@ -1,7 +1,7 @@
 /** What the tests of the kinds of volumes share: LVM's own words on a node, and a second disk. */
 import { onTestFinished } from 'vitest';
 import type { Machine } from '../../lab/machines/index.ts';
-import { type Cluster, type MigrateObject, POOL } from './support.ts';
+import { type Cluster, type MigrateObject, POOL } from '../lab/support.ts';
 
 export const THIN_POOL = 'LocalStorage_ThinPool';
 
@@ -25,6 +25,14 @@ export async function moveFrom(cluster: Cluster, node: string, volume: string, s
 export async function waitsFor(cluster: Cluster, volume: string, words: RegExp): Promise<MigrateObject | undefined> {
   const found = await cluster.migration(volume);
   return words.test(found?.status?.message ?? '') ? found : undefined;
+}
+
+/**
+ * A node's storage, but for the devices of its thin pool: LVM arranges them in another way once the pool was used, and says from then on that it is open.
+ * @param lines of `nodeStorage`.
+ */
+export function withoutThinPool(lines: readonly string[]): string[] {
+  return lines.filter((line) => !line.startsWith(`${POOL}-${THIN_POOL}`)).map((line) => line.replace('|twi-ao', '|twi-a-'));
 }
 
 /** A disk of 96 MiB more for the node's volume group, for as long as the test lasts. @returns its device. */
