@@ -32,7 +32,7 @@ afterAll(async () => {
   await world?.stop();
 });
 
-test('a controller with a hundred migrations under way stays below 350 MB', { timeout: 900_000 }, async () => {
+test('a controller that moves a hundred volumes at once, each to its end, stays below 350 MB', { timeout: 900_000 }, async () => {
   const source = await world.addNode('n1', '10.77.0.1');
   await world.addNode('n2', '10.77.0.2');
   await world.addNode('n3', '10.77.0.3');

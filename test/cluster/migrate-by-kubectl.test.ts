@@ -74,7 +74,7 @@ async function expectUntouched(volume: string): Promise<void> {
 }
 
 describe('kubectl', { timeout: 180_000 }, () => {
-  test('create moves a volume to the suggested node, from a node that nobody drains; the object stays', async () => {
+  test('create moves a volume of no LocalVolumeGroup to the suggested node, from a node that nobody drains; the object stays', async () => {
     syncOf('plain').mayEnd.resolve();
     await create('move-plain', { volumeName: 'plain', sourceNode: 'n1', targetNodesSuggested: ['nowhere', 'n3'] });
     await isInState('move-plain', { state: 'Completed', targetNode: 'n3', message: 'moved from n1 to n3 (unfit: nowhere NoSuchNode)' });

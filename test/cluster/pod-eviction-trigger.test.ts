@@ -174,7 +174,7 @@ describe('a pod', () => {
     expect([await evictionOf(pod), await evictionOf(other), await markOf(pod)]).toEqual([undefined, undefined, undefined]);
   });
 
-  test('whose eviction has ended is labelled and marks nothing, and does not start it again', async () => {
+  test('whose eviction has ended is labelled completed and marks nothing, and does not start it again', async () => {
     const pod = await addPod();
     await evict(pod);
     startTrigger();

@@ -111,16 +111,19 @@ describe.concurrent('a migration is taken back', () => {
     expect(harness.world.snapshot()).toEqual(before);
   });
 
-  test('when its node is uncordoned, which is no person taking back this volume', async ({ harness }) => {
+  test.for([
+    ['is uncordoned', { cordoned: false }, 'is not cordoned'],
+    ['gets the label that keeps its volumes', { disabled: true }, 'has label hwameistor.io/eviction=disable'],
+  ] as const)('when its node %s, which is no person taking back this volume', async ([, change, reason], { harness }) => {
     const before = harness.world.snapshot();
     const { world, n1 } = harness;
     const gate = world.faults.gate('awaitSync');
     const migration = await harness.migrate();
     await gate.reached;
-    world.node(n1).cordoned = false;
+    Object.assign(world.node(n1), change);
     await migration.lookAgain();
     expect(await migration.result()).toMatchObject({ outcome: 'Aborted', abortedByPerson: false });
-    expect(harness.migrateObject().message).toBe(`no longer wanted: node ${n1} is not cordoned`);
+    expect(harness.migrateObject().message).toBe(`no longer wanted: node ${n1} ${reason}`);
     expect(world.snapshot()).toEqual(before);
   });
 

@@ -275,6 +275,27 @@ describe.concurrent('a source whose copy was removed after the cut-over', () => 
   });
 });
 
+describe.concurrent('a source that cannot be removed', () => {
+  test('keeps neither the pods nor other volumes waiting, says why, and goes when the cause has gone', async ({ harness }) => {
+    const { world, n1, n2, data } = harness;
+    world.syncLimits.perNode = 1;
+    world.faults.fail(`removeSource ${data}`, 'CommandFailed', { message: 'Operation cancelled', times: 100, permanent: true });
+    const migration = await harness.migrate();
+    await eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'NeedsAttention', parkedIn: 'RemovingSource' }));
+    expect(harness.migrateObject().message).toBe('CommandFailed: removeSource: Operation cancelled');
+    expect(world.volumes.get(data)?.affinity).toBe(n2);
+
+    const log = harness.volume('log');
+    world.addVolume(log, n1);
+    expect(await (await harness.migrate(log)).result()).toMatchObject({ outcome: 'Completed' });
+
+    world.faults.mend(`removeSource ${data}`);
+    await migration.retry();
+    expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+    expectMoved(harness);
+  });
+});
+
 describe.concurrent('a step that fails', () => {
   test('is tried again', async ({ harness }) => {
     harness.world.faults.fail(`ensureTargetMirror ${harness.n2}`, 'CommandFailed', { times: 2 });

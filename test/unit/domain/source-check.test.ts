@@ -68,7 +68,12 @@ describe('a node that does not have what the objects say', () => {
     ['a cache for writes', node({ segmentTypes: ['writecache'] }), 'TableNotSupported', /--uncache/],
     ['a table of another kind', node({ segmentTypes: ['vdo'] }), 'TableNotSupported', /vdo.*make it linear/],
     ['a volume that is a snapshot itself', node({ origin: 'master' }), 'TableNotSupported', /snapshot of master/],
-    ['a thin volume that is a snapshot', node({ segmentTypes: ['thin'], origin: 'master' }), 'TableNotSupported', /snapshot of master/],
+    [
+      'a thin clone, which is a snapshot of another volume',
+      node({ segmentTypes: ['thin'], origin: 'master' }),
+      'TableNotSupported',
+      /snapshot of master/,
+    ],
     ['a volume that another migration gave away', node({ cutOverBy: 'another' }), 'LogicalVolumeConflict', /another passed/],
   ])('%s', (_, found, reason, message) => {
     expect(checkLogicalVolume(objects, found, source)).toMatchObject({ reason, message: expect.stringMatching(message) });

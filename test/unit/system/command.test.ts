@@ -34,6 +34,11 @@ describe('running a program', () => {
     expect(error.message).toContain('exit code 5: no room');
   });
 
+  test('gives a program that asks something nobody to wait for: it reads the end of its input', async () => {
+    const script = 'read -r answer || echo "no answer"';
+    expect((await run('sh', ['-c', script], { timeoutSeconds: 5 })).stdout).toBe('no answer\n');
+  });
+
   test('stops a program at its limit, also one that ignores signals', async () => {
     const error = await failureOf(run('sh', ['-c', 'trap "" TERM; sleep 30'], { timeoutSeconds: 0.2 }));
     expect(error).toMatchObject({ exitCode: null, timedOut: true });
