@@ -1,6 +1,6 @@
 /** What placement is decided by, put together from the objects. */
 import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
-import { Annotation, TOPOLOGY_KEY } from '../../core/contracts/names.ts';
+import { Annotation } from '../../core/contracts/names.ts';
 import type { LocalStorageNode, LocalVolume, LocalVolumeMigrate, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
 import {
   type CandidateNode,
@@ -11,17 +11,17 @@ import {
   type ThinPoolState,
   type VolumeDemand,
 } from '../../core/domain/placement.ts';
-import type { PodConstraints } from '../../core/domain/pod-fit.ts';
-import { withoutRequirementsOf } from '../../core/domain/pod-gate.ts';
 import { outstandingReservations } from '../../core/domain/reserved-space.ts';
 import { allocatedAtMost } from '../../core/domain/thin-space.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
 import { reservationsOf } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
-import type { ClusterStores, PodView } from './stores.ts';
+import type { NodeUsage } from './node-usage.ts';
+import { podConstraintsOf } from './pod-constraints.ts';
+import type { ClusterStores } from './stores.ts';
 import { isAgentAlive } from './volume-facts.ts';
-import { claimOf, companionsOf, hasEnded, podsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
+import { companionsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
 type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
@@ -48,8 +48,10 @@ export function demandOf(
   const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
   const { nodes = [], zones = [], regions = [] } = localVolume?.spec.accessibility ?? {};
   const replicas = replicasOf(stores, ref.volume).map(({ spec }) => spec.nodeName);
-  const claim = claimOf(stores, ref.volume);
   const podsMatter = migrate?.metadata.annotations?.[Annotation.replicaAffinity] !== 'forbid';
+  const companions = companionsOf(stores, ref.volume);
+  const companionNames = companions.map(({ metadata }) => metadata.name);
+  const pods = podsMatter ? podConstraintsOf(stores, ref.volume, companionNames) : [];
   return {
     volume: ref.volume,
     sourceNode,
@@ -59,16 +61,22 @@ export function demandOf(
     thin,
     accessibility: { nodes, zones, regions },
     replicaNodes: new Set([sourceNode, ...replicas, ...(localVolume ? replicaNodesOf(stores, localVolume) : [])]),
-    pods: claim && podsMatter ? podsOf(stores, claim).map(constraintsOf) : [],
-    companions: companionsOfDemand(stores, request, storageNodes),
+    pods,
+    attached: pods.length > 0 ? [ref.volume, ...companionNames] : [],
+    companions: placesOf(companions, stores, request, storageNodes),
     givenUp,
     suggested: migrate?.spec.targetNodesSuggested ?? [],
   };
 }
 
 /** Where one of them has reserved room binds the others, unless that node was given up for this one: then they come after it. */
-function companionsOfDemand(stores: ClusterStores, { ref, sourceNode, givenUp }: ReserveRequest, storageNodes: StorageNodes): Companions {
-  const others = companionsOf(stores, ref.volume).map((localVolume) => {
+function placesOf(
+  companions: readonly LocalVolume[],
+  stores: ClusterStores,
+  { sourceNode, givenUp }: ReserveRequest,
+  storageNodes: StorageNodes,
+): Companions {
+  const others = companions.map((localVolume) => {
     const { name } = localVolume.metadata;
     return { name, localVolume, nodes: replicasOf(stores, name).map((replica) => replica.spec.nodeName) };
   });
@@ -100,30 +108,17 @@ function followingVolume({ metadata, spec }: LocalVolume, nodes: readonly string
   };
 }
 
-/**
- * Its nodeName is where it runs now; the PersistentVolume's nodeAffinity, and what stands in its place in a pod, where the volume is now: none of them
- * says where they may go.
- */
-function constraintsOf({ spec }: PodView): PodConstraints {
-  return {
-    tolerations: spec?.tolerations ?? [],
-    nodeSelector: spec?.nodeSelector ?? {},
-    nodeTerms: withoutRequirementsOf(
-      TOPOLOGY_KEY,
-      spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms,
-    ),
-  };
-}
-
 const PRESSURES = ['MemoryPressure', 'DiskPressure', 'PIDPressure'];
 
-/** @param podCounts of `podCountsOf`. */
-export function candidateOf(facts: Facts, storageNode: LocalStorageNode, podCounts: ReadonlyMap<string, number>): CandidateNode {
+/** @param usage of `nodeUsageOf`. */
+export function candidateOf(facts: Facts, storageNode: LocalStorageNode, { podCounts, attachments }: NodeUsage): CandidateNode {
   const { name } = storageNode.metadata;
   const node = facts.stores.nodes.get(keyOf({ name }));
   const isTrue = (condition: string) =>
     node?.status?.conditions?.some(({ type, status }) => type === condition && status === 'True') ?? false;
   const allocatablePods = node?.status?.allocatable?.pods;
+  const reservations = reservationsOf(storageNode);
+  const attachable = attachments.get(name);
   const { zone = DEFAULT_TOPOLOGY, region = DEFAULT_TOPOLOGY } = storageNode.spec.topogoly ?? {};
   return {
     name,
@@ -133,22 +128,13 @@ export function candidateOf(facts: Facts, storageNode: LocalStorageNode, podCoun
     schedulable: node?.spec?.unschedulable !== true,
     underPressure: PRESSURES.some(isTrue),
     freePodCount: allocatablePods === undefined ? undefined : Number(allocatablePods) - (podCounts.get(name) ?? 0),
+    attachments: attachable && { ...attachable, volumes: attachable.volumes.union(new Set(reservations.keys())) },
     agentReady: storageNode.status?.state === 'Ready' && isAgentAlive(facts, name),
     zone,
     region,
     pools: poolStates(storageNode),
-    reservations: outstandingReservations(reservationsOf(storageNode), storageNode.status?.pools ?? {}),
+    reservations: outstandingReservations(reservations, storageNode.status?.pools ?? {}),
   };
-}
-
-/** By node, the pods that its kubelet counts: those that have ended take no place any more. */
-export function podCountsOf({ pods }: ClusterStores): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const pod of pods.list()) {
-    const node = pod.spec?.nodeName;
-    if (node !== undefined && !hasEnded(pod)) counts.set(node, (counts.get(node) ?? 0) + 1);
-  }
-  return counts;
 }
 
 export function poolStates({ status }: LocalStorageNode): readonly PoolState[] {

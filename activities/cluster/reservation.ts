@@ -16,11 +16,12 @@ import { type Placement, placeVolume, shareOf } from '../../core/domain/placemen
 import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
 import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
-import { candidateOf, demandOf, podCountsOf, poolStates, storageNodesOf } from './candidates.ts';
+import { candidateOf, demandOf, poolStates, storageNodesOf } from './candidates.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { hasEnded } from './migration-objects.ts';
 import { readMigration } from './migration-record.ts';
+import { nodeUsageOf } from './node-usage.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'logger'>;
 type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
@@ -86,8 +87,8 @@ async function planAndReserve(
 }
 
 function plan(deps: Deps, request: ReserveRequest, migrate: LocalVolumeMigrate | undefined, nodes: StorageNodes): Placement {
-  const podCounts = podCountsOf(deps.stores);
-  const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node, podCounts));
+  const usage = nodeUsageOf(deps.stores);
+  const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node, usage));
   return placeVolume(demandOf(deps, request, migrate, nodes), candidates);
 }
 

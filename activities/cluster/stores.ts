@@ -4,8 +4,9 @@
  * Watchers keep the stores true; activities read them instead of asking the API server. What is read here may be a moment old: it decides when to
  * look and what to try. What must not be old (a migration's own state, a pool that is to be reserved from) is read live where it is decided.
  */
+import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalStorageNode, LocalVolume, LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
-import type { Lease, Node, PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttachment } from '../../system/kube/resources.ts';
+import type { CsiNode, Lease, Node, PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttachment } from '../../system/kube/resources.ts';
 
 /** All objects of one kind. A Watcher is one. */
 export interface Store<T> {
@@ -44,7 +45,7 @@ export function viewPod({ metadata, spec, status }: Pod): PodView {
     spec: {
       ...(nodeName !== undefined && { nodeName }),
       ...(nodeSelector && { nodeSelector }),
-      ...(affinity?.nodeAffinity && { affinity: { nodeAffinity: affinity.nodeAffinity } }),
+      ...(affinity && { affinity: requiredOf(affinity) }),
       ...(tolerations && { tolerations }),
       ...(claimed && { volumes: claimed }),
       ...(schedulingGates && { schedulingGates }),
@@ -56,12 +57,40 @@ export function viewPod({ metadata, spec, status }: Pod): PodView {
   };
 }
 
+/** What is read of a CSINode. */
+export interface CsiNodeView {
+  readonly metadata: Pick<CsiNode['metadata'], 'name' | 'uid' | 'resourceVersion'>;
+  /** How many volumes of HwameiStor's driver may be attached there. undefined: the driver sets no limit. */
+  readonly attachableVolumes?: number;
+}
+
+/** The projection of the watcher that keeps the CSINodes. */
+export function viewCsiNode({ metadata: { name, uid, resourceVersion }, spec }: CsiNode): CsiNodeView {
+  // A kubelet without drivers writes null.
+  const attachableVolumes = spec.drivers?.find((driver) => driver.name === CSI_DRIVER)?.allocatable?.count;
+  return { metadata: { name, uid, resourceVersion }, ...(attachableVolumes !== undefined && { attachableVolumes }) };
+}
+
+type Affinity = NonNullable<NonNullable<Pod['spec']>['affinity']>;
+
+/** Without what is only preferred of other pods. */
+function requiredOf({ nodeAffinity, podAffinity, podAntiAffinity }: Affinity): Affinity {
+  const beside = podAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const apart = podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  return {
+    ...(nodeAffinity && { nodeAffinity }),
+    ...(beside && { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: beside } }),
+    ...(apart && { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: apart } }),
+  };
+}
+
 export interface ClusterStores {
   readonly nodes: Store<Node>;
   readonly pods: Store<PodView>;
   readonly persistentVolumes: Store<PersistentVolume>;
   readonly persistentVolumeClaims: Store<PersistentVolumeClaim>;
   readonly volumeAttachments: Store<VolumeAttachment>;
+  readonly csiNodes: Store<CsiNodeView>;
   readonly leases: Store<Lease>;
   readonly localVolumes: Store<LocalVolume>;
   readonly localVolumeReplicas: Store<LocalVolumeReplica>;

@@ -42,6 +42,8 @@ export interface CandidateNode extends NodeTraits {
   readonly underPressure: boolean;
   /** How many more pods its kubelet takes. undefined: it has not said. */
   readonly freePodCount: number | undefined;
+  /** undefined: any number of volumes may be attached. */
+  readonly attachments: Attachments | undefined;
   /** Its agent renews its Lease and its LocalStorageNode is Ready. */
   readonly agentReady: boolean;
   readonly zone: string;
@@ -49,6 +51,13 @@ export interface CandidateNode extends NodeTraits {
   readonly pools: readonly PoolState[];
   /** What is promised to volumes on their way and is not yet in the pools' own figures. */
   readonly reservations: readonly OutstandingReservation[];
+}
+
+/** Of volumes of HwameiStor's driver on a node. */
+export interface Attachments {
+  readonly limit: number;
+  /** What is attached, what pods there use, and what is on its way. */
+  readonly volumes: ReadonlySet<string>;
 }
 
 /** HwameiStor's `accessibility`. */
@@ -71,6 +80,8 @@ export interface VolumeDemand {
   readonly replicaNodes: ReadonlySet<string>;
   /** The pods that use the volume now; none: nothing is asked of the node. */
   readonly pods: readonly PodConstraints[];
+  /** What its pods have attached to their node: it, and the other volumes. Empty: no pod uses it. */
+  readonly attached: readonly string[];
   /** The other volumes of its pods: a pod starts only where all of its volumes are. */
   readonly companions: Companions;
   /** Nodes that were tried and turned out unfit. */
@@ -208,7 +219,12 @@ function nodeRefusal(demand: VolumeDemand, node: CandidateNode): Refusal | undef
   if (demand.companions.nodes.size > 0 && !demand.companions.nodes.has(node.name)) return 'OtherVolumesElsewhere';
   const refusal = demand.pods.map((pod) => podRefusal(pod, node)).find((refusal) => refusal !== undefined);
   if (refusal) return refusal;
-  return node.freePodCount !== undefined && demand.pods.length > node.freePodCount ? 'PodCountReached' : undefined;
+  if (node.freePodCount !== undefined && demand.pods.length > node.freePodCount) return 'PodCountReached';
+  return mayAttach(demand, node) ? undefined : 'AttachmentCountReached';
+}
+
+function mayAttach({ attached }: VolumeDemand, { attachments }: CandidateNode): boolean {
+  return attachments === undefined || attached.length === 0 || attachments.volumes.union(new Set(attached)).size <= attachments.limit;
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * May this pod run on that node? The part of the scheduler's rules that decides where a volume is of use: taints, nodeSelector and required node
- * affinity, as in Kubernetes' reference of the pod. Preferences, pod affinity and resources are left to the scheduler.
+ * May this pod run on that node? The part of the scheduler's rules that decides where a volume is of use: taints, nodeSelector, required affinity to
+ * nodes and pods, as in Kubernetes' reference of the pod. Preferences and resources are left to the scheduler.
  */
 
 /** Of Node.spec.taints. */
@@ -37,6 +37,16 @@ export interface PodConstraints {
   readonly nodeSelector: Readonly<Record<string, string>>;
   /** Required node affinity: one of the terms must match. undefined: none is required. */
   readonly nodeTerms?: readonly NodeTerm[] | undefined;
+  /** What other pods have to do with it. undefined: nothing. */
+  readonly topology?: TopologyRules | undefined;
+}
+
+/** Of a node's labels, by key. */
+export interface TopologyRules {
+  /** The node must have none of these values. */
+  readonly avoided: ReadonlyMap<string, ReadonlySet<string>>;
+  /** The node must have one of these values; `any`: it must have the label. */
+  readonly required: ReadonlyMap<string, ReadonlySet<string> | 'any'>;
 }
 
 export interface NodeTraits {
@@ -49,12 +59,28 @@ export interface NodeTraits {
 export const keepsPodsAway = (taint: Taint): boolean => taint.effect === 'NoSchedule' || taint.effect === 'NoExecute';
 
 /** @returns the first reason against it. */
-export function podRefusal(pod: PodConstraints, node: NodeTraits): 'NodeTainted' | 'NodeSelectorMismatch' | undefined {
+export function podRefusal(
+  pod: PodConstraints,
+  node: NodeTraits,
+): 'NodeTainted' | 'NodeSelectorMismatch' | 'PodAffinityMismatch' | 'PodAntiAffinityMismatch' | undefined {
   const barrier = node.taints.find((taint) => keepsPodsAway(taint) && !pod.tolerations.some((toleration) => tolerates(toleration, taint)));
   if (barrier) return 'NodeTainted';
   const selected = Object.entries(pod.nodeSelector).every(([key, value]) => node.labels[key] === value);
   const admitted = pod.nodeTerms === undefined || pod.nodeTerms.some((term) => matchesTerm(term, node));
-  return selected && admitted ? undefined : 'NodeSelectorMismatch';
+  if (!selected || !admitted) return 'NodeSelectorMismatch';
+  return pod.topology && topologyRefusal(pod.topology, node);
+}
+
+function topologyRefusal({ avoided, required }: TopologyRules, { labels }: NodeTraits) {
+  for (const [key, values] of required) {
+    const value = labelOf(labels, key);
+    if (value === undefined || (values !== 'any' && !values.has(value))) return 'PodAffinityMismatch';
+  }
+  for (const [key, values] of avoided) {
+    const value = labelOf(labels, key);
+    if (value !== undefined && values.has(value)) return 'PodAntiAffinityMismatch';
+  }
+  return undefined;
 }
 
 function tolerates({ key = '', operator = 'Equal', value = '', effect = '' }: Toleration, taint: Taint): boolean {
@@ -74,8 +100,14 @@ function matchesTerm({ matchExpressions = [], matchFields = [] }: NodeTerm, node
   );
 }
 
-function matchesRequirement({ key, operator, values = [] }: NodeRequirement, traits: Readonly<Record<string, string>>): boolean {
-  const found = Object.hasOwn(traits, key) ? traits[key] : undefined;
+/** A label may have a name that every object of the language has. */
+export function labelOf(labels: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
+}
+
+/** Of the labels of a node or pod; Gt and Lt are a node's alone. */
+export function matchesRequirement({ key, operator, values = [] }: NodeRequirement, traits: Readonly<Record<string, string>>): boolean {
+  const found = labelOf(traits, key);
   switch (operator) {
     case 'In':
       return found !== undefined && values.includes(found);

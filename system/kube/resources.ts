@@ -6,6 +6,7 @@
  */
 import type {
   EventsV1Event,
+  V1CSINode,
   V1CustomResourceDefinition,
   V1Lease,
   V1MutatingWebhookConfiguration,
@@ -43,6 +44,7 @@ export type Pod = Stored<V1Pod>;
 export type PersistentVolume = Stored<V1PersistentVolume>;
 export type PersistentVolumeClaim = Stored<V1PersistentVolumeClaim>;
 export type VolumeAttachment = Stored<V1VolumeAttachment>;
+export type CsiNode = Stored<V1CSINode>;
 export type Lease = Stored<V1Lease>;
 export type MutatingWebhookConfiguration = Stored<V1MutatingWebhookConfiguration>;
 export type KubeEvent = Stored<EventsV1Event>;
@@ -88,6 +90,13 @@ export const volumeAttachments: Resource<VolumeAttachment> = {
   version: 'v1',
   kind: 'VolumeAttachment',
   plural: 'volumeattachments',
+  namespaced: false,
+};
+export const csiNodes: Resource<CsiNode> = {
+  group: 'storage.k8s.io',
+  version: 'v1',
+  kind: 'CSINode',
+  plural: 'csinodes',
   namespaced: false,
 };
 export const storageClasses: Resource<Stored<V1StorageClass>> = {

@@ -239,9 +239,15 @@ export class MigrationWorld {
   }
 
   /** A pod that uses the claim; on the node, if one is named. */
-  async addPod(name: string, claim: string, node?: string, spec: Partial<NonNullable<Pod['spec']>> = {}): Promise<Pod> {
+  async addPod(
+    name: string,
+    claim: string,
+    node?: string,
+    spec: Partial<NonNullable<Pod['spec']>> = {},
+    labels: Readonly<Record<string, string>> = {},
+  ): Promise<Pod> {
     const pod = await this.client.create(pods, {
-      metadata: { namespace: 'default', name },
+      metadata: { namespace: 'default', name, labels },
       spec: {
         containers: [{ name: 'main', image: 'none' }],
         volumes: [{ name: 'data', persistentVolumeClaim: { claimName: claim } }],

@@ -3,10 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
 import type { ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
 import type { MirrorEnd } from '../../core/contracts/migration.ts';
-import { Annotation } from '../../core/contracts/names.ts';
+import { Annotation, CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { Reservation } from '../../core/contracts/objects/index.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
-import { type Node, nodes, pods } from '../../system/kube/resources.ts';
+import { csiNodes, type Node, nodes, pods, volumeAttachments } from '../../system/kube/resources.ts';
 import { GiB, MiB, MigrationWorld, POOL } from './migration-world.ts';
 
 let world: MigrationWorld;
@@ -237,6 +237,50 @@ describe('reserving a target', () => {
     await zoned('z3');
     expect(targetOf(await world.activities.reserveTarget(request))).toBe('n3');
     await zoned('default');
+  });
+
+  test('pods that keep apart from its own, or that its own must be beside, and attachments refuse nodes, until they come and go', async () => {
+    const request = await migration('social', {}, true);
+    const term = (name: string) => ({ topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app: name } } });
+    const apart = { affinity: { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term('web')] } } };
+    const beside = { affinity: { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term('cache')] } } };
+    const own = await world.addPod('web-0', 'social', undefined, apart, { app: 'web' });
+    const sibling = await world.addPod('web-1', 'another', 'n2', {}, { app: 'web' });
+    const driver = { name: CSI_DRIVER, nodeID: 'n3', allocatable: { count: 1 } };
+    await world.seen('csiNodes', await world.client.create(csiNodes, { metadata: { name: 'n3' }, spec: { drivers: [driver] } }));
+    await world.attach('other', 'n3');
+    const others = { n1: 'SourceNode', n4: 'AgentNotReady' };
+    const refused = { ...others, n2: 'PodAntiAffinityMismatch', n3: 'AttachmentCountReached' };
+    expect(targetOf(await world.activities.reserveTarget(request))).toEqual(refused);
+
+    await world.clear('volumeAttachments', volumeAttachments);
+    const user = await world.addPod('user-0', 'used', 'n3');
+    await world.addVolume('used', n1);
+    expect(targetOf(await world.activities.reserveTarget(request)), 'a pod there uses a volume').toEqual(refused);
+    await world.removePod(user);
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n3');
+    await world.activities.releaseReservation(request);
+    await world.clear('csiNodes', csiNodes);
+
+    await world.removePod(own);
+    await world.addPod('web-2', 'social', undefined, beside, { app: 'web' });
+    await world.removePod(sibling);
+    const alone = { ...others, n2: 'PodAffinityMismatch', n3: 'PodAffinityMismatch' };
+    expect(targetOf(await world.activities.reserveTarget(request))).toEqual(alone);
+    await world.addPod('cache-0', 'another', 'n3', {}, { app: 'cache' });
+    expect(targetOf(await world.activities.reserveTarget(request))).toBe('n3');
+    await world.activities.releaseReservation(request);
+  });
+
+  test('pods whose volumes move together are not refused because they must be beside each other', async () => {
+    const requests = await Promise.all(['app', 'shared'].map((volume) => migration(volume, {}, true)));
+    const volumes = requests.map(({ ref }) => ({ name: ref.volume, persistentVolumeClaim: { claimName: ref.volume } }));
+    const term = { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app: 'writer' } } };
+    const beside = { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } };
+    await world.addPod('reader-0', 'app', undefined, { volumes, affinity: beside }, { app: 'reader' });
+    await world.addPod('writer-0', 'shared', 'n1', {}, { app: 'writer' });
+    const results = await Promise.all(requests.map((request) => world.activities.reserveTarget(request)));
+    expect(results.map(targetOf)).toEqual(['n2', 'n2']);
   });
 
   test('an agent that is silent, and a pod that may not run there, each refuse their node', async () => {

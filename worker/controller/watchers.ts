@@ -1,9 +1,10 @@
 /** One watcher for each kind of object that the controller reads: whatever the number of volumes, these are all its requests for reading. */
 import type { ChangeListener, ClusterChanges, ClusterObjects } from '../../activities/cluster/changes.ts';
-import { type ClusterStores, viewPod } from '../../activities/cluster/stores.ts';
+import { type ClusterStores, viewCsiNode, viewPod } from '../../activities/cluster/stores.ts';
 import type { KubeClient, Selection } from '../../system/kube/client.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import {
+  csiNodes,
   type KubeObject,
   leases,
   nodes,
@@ -39,6 +40,7 @@ export class ClusterWatchers implements ClusterChanges {
       persistentVolumes: this.#whole('persistentVolumes', persistentVolumes),
       persistentVolumeClaims: this.#whole('persistentVolumeClaims', persistentVolumeClaims),
       volumeAttachments: this.#whole('volumeAttachments', volumeAttachments),
+      csiNodes: this.#watch('csiNodes', csiNodes, viewCsiNode),
       leases: this.#whole('leases', leases, { namespace: options.namespace }),
       localVolumes: this.#whole('localVolumes', localVolumes),
       localVolumeReplicas: this.#whole('localVolumeReplicas', localVolumeReplicas),

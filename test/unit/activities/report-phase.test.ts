@@ -35,6 +35,7 @@ async function podsTold(event: EventReason, pods: readonly PodView[]): Promise<s
     persistentVolumes: nothing,
     persistentVolumeClaims: nothing,
     volumeAttachments: nothing,
+    csiNodes: nothing,
     leases: nothing,
     localVolumeReplicas: nothing,
     localStorageNodes: nothing,

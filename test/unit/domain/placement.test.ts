@@ -33,6 +33,7 @@ const node = (name: string, freeGiB: number, change: Partial<CandidateNode> = {}
   schedulable: true,
   underPressure: false,
   freePodCount: undefined,
+  attachments: undefined,
   agentReady: true,
   zone: 'default',
   region: 'default',
@@ -50,6 +51,7 @@ const demand = (change: Partial<VolumeDemand> = {}): VolumeDemand => ({
   accessibility: { nodes: [], zones: ['default'], regions: ['default'] },
   replicaNodes: new Set(['n1']),
   pods: [anyPod],
+  attached: ['data'],
   companions: { nodes: new Set(), following: [] },
   givenUp: {},
   suggested: [],
@@ -60,6 +62,7 @@ const demand = (change: Partial<VolumeDemand> = {}): VolumeDemand => ({
 const follower = (change: Partial<FollowingVolume>): FollowingVolume => ({ ...demand(), volume: 'log', spaceBytes: 4 * MiB, ...change });
 const aheadOf = (...following: readonly FollowingVolume[]) => ({ nodes: new Set<string>(), following });
 
+const attaching = (limit: number, ...volumes: string[]) => ({ attachments: { limit, volumes: new Set(volumes) } });
 const tainted = { taints: [{ key: 'dedicated', effect: 'NoSchedule' }] };
 const anywhere = { nodes: [], zones: [], regions: [] };
 
@@ -94,6 +97,14 @@ describe('a volume goes', () => {
     ],
     ['where there is a place for its last pod', demand(), [node('n2', 9, { freePodCount: 1 })], 'n2'],
     ['to a node without a place for pods, if none uses it', demand({ pods: [] }), [node('n2', 9, { freePodCount: 0 })], 'n2'],
+    ['where its pods may attach their last volume', demand(), [node('n2', 9, attaching(3, 'a', 'b'))], 'n2'],
+    ['where only its own reservation takes the last attachment', demand(), [node('n2', 9, attaching(2, 'a', 'data'))], 'n2'],
+    [
+      'to a node on which no more may be attached, if no pod uses it',
+      demand({ pods: [], attached: [] }),
+      [node('n2', 9, attaching(1, 'a', 'b'))],
+      'n2',
+    ],
     ['past a node with a taint, if no pod uses it', demand({ pods: [] }), [node('n2', 9, tainted), node('n3', 3)], 'n3'],
     ['to a node with a taint, if no pod uses it and there is no other', demand({ pods: [] }), [node('n2', 9, tainted)], 'n2'],
     [
@@ -166,6 +177,14 @@ describe('a node that cannot take the volume says why', () => {
     ['NodeSelectorMismatch', node('n2', 9), { pods: [anyPod, { ...anyPod, nodeSelector: { disk: 'ssd' } }] }],
     ['PodCountReached', node('n2', 9, { freePodCount: 0 }), {}],
     ['PodCountReached', node('n2', 9, { freePodCount: 1 }), { pods: [anyPod, anyPod] }],
+    [
+      'PodAffinityMismatch',
+      node('n2', 9),
+      { pods: [{ ...anyPod, topology: { avoided: new Map(), required: new Map([['zone', 'any']]) } }] },
+    ],
+    ['AttachmentCountReached', node('n2', 9, attaching(2, 'a', 'b')), {}],
+    ['AttachmentCountReached', node('n2', 9, attaching(3, 'a', 'b')), { attached: ['data', 'log'] }],
+    ['AttachmentCountReached', node('n2', 9, attaching(0)), {}],
     ['NoSuchPool', node('n2', 9, { pools: [pool(9, { name: 'ssd' })] }), {}],
     ['CapacityLimitReached', node('n2', 0, { pools: [pool(9, { volumeLimitBytes: 2 * GiB - 1 })] }), {}],
     ['VolumeCountReached', node('n2', 0, { pools: [pool(9, { freeVolumeCount: 0 })] }), {}],
