@@ -1,8 +1,6 @@
 /**
- * What an application notices of a sync: a pod on the source that writes 4 KiB and waits for the disk, again and again.
- *
- * Volumes move when no pod uses them, so what moves is another volume of the node. A move beneath the running writer itself is a second LatencyRun,
- * whose `moved` is the writer's own volume.
+ * What an application notices of a move: a pod on the source that writes 4 KiB and waits for the disk, again and again, while another volume of the node
+ * moves, and while its own is copied beneath it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { COLLECTOR, Collector } from '../demo/collector.ts';
@@ -15,8 +13,9 @@ import type { SyncOptions } from './sync.ts';
 
 const WRITER = 'bench-writer';
 const PAUSE_MILLISECONDS = 5;
-/** Before each sync, and after its move. */
-const QUIET_MILLISECONDS = 10_000;
+/** Each measurement of the writer that lasts as long as one likes. */
+const WINDOW_MILLISECONDS = 10_000;
+const MINIMUM_WRITER_BYTES = 64 * 2 ** 20;
 
 export interface LatencyRun {
   readonly moved: string;
@@ -30,37 +29,47 @@ interface Window {
   readonly p99: number;
 }
 
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** By the name of what was going on. */
+type Spans = Readonly<Record<string, Span>>;
+
 /** One sync lasts seconds: the windows of several are put together. */
-export async function measureLatency(site: Site, steps: Steps, { pairs, bytes }: SyncOptions): Promise<LatencyRun> {
+export async function measureLatency(site: Site, steps: Steps, { pairs, bytes }: SyncOptions): Promise<LatencyRun[]> {
   const collector = await Collector.listen();
-  try {
-    await startWriter(site, collector);
-    const seen = { without: [] as number[], during: [] as number[], after: [] as number[] };
+  const measure = async (moved: string, move: (run: number) => Promise<Spans>): Promise<LatencyRun> => {
+    const seen = new Map<string, number[]>();
     for (let run = 1; run <= pairs; run += 1) {
-      const times = await moveBeside(site, `bench-beside-${run}`, bytes);
-      for (const window of ['without', 'during', 'after'] as const) seen[window].push(...collector.between(WRITER, times[window]));
-      steps.say(`${run} of ${pairs}: a volume was moved beside the writer`);
+      for (const [name, span] of Object.entries(await move(run))) {
+        seen.set(name, [...(seen.get(name) ?? []), ...collector.between(WRITER, span)]);
+      }
+      steps.say(`${run} of ${pairs}: a writer beside a move of ${moved}`);
     }
+    return { moved, windows: Array.from(seen, ([name, microseconds]) => toWindow(name, microseconds)) };
+  };
+  try {
+    await startWriter(site, collector, Math.max(bytes, MINIMUM_WRITER_BYTES));
+    const others = await measure('another volume of the node', (run) => moveBeside(site, `bench-beside-${run}`, bytes));
+    await site.allowOnline(WRITER);
+    const own = await measure("the writer's own volume", () => copyBeneath(site, Math.max(bytes, MINIMUM_WRITER_BYTES)));
     await stopWriter(site);
-    const windows = Object.entries(seen).map(([name, microseconds]) => toWindow(WINDOW_NAMES[name as keyof typeof seen], microseconds));
-    return { moved: 'another volume of the node', windows };
+    return [others, own];
   } finally {
     await collector.close();
   }
 }
 
-const WINDOW_NAMES = { without: 'without a sync', during: 'during the sync', after: 'after the move' };
-
 function toWindow(name: string, microseconds: readonly number[]): Window {
   return { name, microseconds, p50: percentile(microseconds, 50), p99: percentile(microseconds, 99) };
 }
 
-type Times = Readonly<Record<keyof typeof WINDOW_NAMES, { readonly from: number; readonly to: number }>>;
-
-async function moveBeside(site: Site, volume: string, bytes: number): Promise<Times> {
+async function moveBeside(site: Site, volume: string, bytes: number): Promise<Spans> {
   await site.createFilledVolume(volume, bytes);
   await site.settle();
-  const without = await quietly();
+  const before = await quietly();
   const log = await KernelLog.mark(site.source);
   await site.cordon();
   await site.awaitMoved(volume);
@@ -68,17 +77,36 @@ async function moveBeside(site: Site, volume: string, bytes: number): Promise<Ti
   const { beganAt, endedAt } = await log.resyncOf(bytes);
   await site.uncordon();
   await site.lab.deleteVolume(volume);
-  return { without, during: { from: log.toEpoch(beganAt), to: log.toEpoch(endedAt) }, after };
+  return { 'without a sync': before, 'during the sync': { from: log.toEpoch(beganAt), to: log.toEpoch(endedAt) }, 'after the move': after };
 }
 
-async function quietly(): Promise<{ from: number; to: number }> {
+/** The volume stays: the move is taken back from beneath the writer. */
+async function copyBeneath(site: Site, bytes: number): Promise<Spans> {
+  await site.settle();
+  const before = await quietly();
+  const log = await KernelLog.mark(site.source);
+  await site.cordon();
+  await site.awaitProven(WRITER);
+  const proven = await quietly();
+  const { beganAt, endedAt } = await log.resyncOf(bytes);
+  await site.uncordon();
+  return {
+    'without a sync': before,
+    'during the sync': { from: log.toEpoch(beganAt), to: log.toEpoch(endedAt) },
+    'while the proven copy is kept alike': proven,
+    'after it was taken back': await quietly(),
+  };
+}
+
+/** Nothing else is done meanwhile. */
+async function quietly(): Promise<Span> {
   const from = Date.now();
-  await sleep(QUIET_MILLISECONDS);
+  await sleep(WINDOW_MILLISECONDS);
   return { from, to: Date.now() };
 }
 
-async function startWriter({ lab, source }: Site, collector: Collector): Promise<void> {
-  await lab.createVolume({ name: WRITER, node: source.name, size: '64Mi', fileSystem: 'ext4' });
+async function startWriter({ lab, source }: Site, collector: Collector, bytes: number): Promise<void> {
+  await lab.createVolume({ name: WRITER, node: source.name, size: String(bytes), fileSystem: 'ext4' });
   await lab.apply(writerPod());
   await waitFor('the writer writes', () => collector.count(WRITER) >= 100, { timeoutSeconds: 90, intervalMs: 200 });
 }

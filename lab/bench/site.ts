@@ -14,8 +14,9 @@ const NODE = `/api/v1/nodes/${SOURCE}`;
 const MIGRATIONS = '/apis/hwameistor.io/v1alpha1/localvolumemigrates';
 
 interface Migration {
+  readonly metadata: { readonly creationTimestamp: string };
   readonly spec: { readonly volumeName: string };
-  readonly status?: { readonly phase?: string; readonly message?: string };
+  readonly status?: { readonly phase?: string; readonly message?: string; readonly proven?: boolean };
 }
 
 export class Site {
@@ -48,16 +49,34 @@ export class Site {
   }
 
   /** Returns when the volume's migration has completed. @throws where it has ended or stands still in another way. */
-  async awaitMoved(volume: string): Promise<void> {
+  awaitMoved(volume: string): Promise<void> {
+    return this.#awaitMigration(volume, 'has moved', ({ phase }) => phase === 'Completed');
+  }
+
+  /** Returns when the volume, which a pod uses, has a proven copy. @throws as above. */
+  awaitProven(volume: string): Promise<void> {
+    return this.#awaitMigration(volume, 'has a proven copy', ({ phase, proven }) => phase === 'AwaitingDetach' && proven === true);
+  }
+
+  /** The volume may be copied beneath its pods. */
+  async allowOnline(volume: string): Promise<void> {
+    await this.lab.kubectl(['annotate', 'localvolume', volume, 'rehome.io/online=true']);
+  }
+
+  async #awaitMigration(volume: string, what: string, isReached: (status: NonNullable<Migration['status']>) => boolean): Promise<void> {
     await this.lab.withAdministrator((client) =>
       waitFor(
-        `volume ${volume} has moved`,
+        `volume ${volume} ${what}`,
         async () => {
           const { items } = await client.get<{ items: Migration[] }>(MIGRATIONS);
-          const status = items.find(({ spec }) => spec.volumeName === volume)?.status;
-          const { phase = '', message = '' } = status ?? {};
-          if (['NeedsAttention', 'Aborted'].includes(phase)) throw new HopelessError(`the migration of ${volume}: ${phase}, ${message}`);
-          return phase === 'Completed';
+          // Of several the newest: the others have ended.
+          const [status = {}] = items
+            .filter(({ spec }) => spec.volumeName === volume)
+            .sort((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp))
+            .map((migration) => migration.status ?? {});
+          const { phase = '', message = '' } = status;
+          if (phase === 'NeedsAttention') throw new HopelessError(`the migration of ${volume}: ${phase}, ${message}`);
+          return isReached(status);
         },
         { timeoutSeconds: 600, intervalMs: 500 },
       ),

@@ -39,7 +39,7 @@ export async function benchSync(site: Site, steps: Steps, options: SyncOptions):
       `${pairs.length} of ${options.pairs}: raw copy ${rate(pair.raw)}, sync ${rate(pair.sync)}, ${(pair.sync / pair.raw).toFixed(2)} times it`,
     );
   }
-  return { options, mode, pairs, latencies: [await measureLatency(site, steps, options)] };
+  return { options, mode, pairs, latencies: await measureLatency(site, steps, options) };
 }
 
 /** Not counted: the first to write to blocks of a sparse disk waits for the host's file system. */
