@@ -59,7 +59,8 @@ export async function checkNothingLeftOver(machine: Machine, expected: readonly 
   const [volumes, devices, drbd] = await Promise.all([
     machine.exec(['lvs', '--noheadings', '--separator', '|', '-o', 'lv_name,lv_tags', POOL]),
     machine.exec(['dmsetup', 'ls']),
-    machine.exec("grep -E '^ *[0-9]+: cs:' /proc/drbd || true"),
+    // Not /proc/drbd, where DRBD 9 lists no device.
+    machine.exec("drbdsetup events2 --now | sed -n 's/^exists resource/resource/p'"),
   ]);
   const found = volumes.stdout
     .split('\n')
