@@ -12,6 +12,7 @@ import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
 import { companionsOf } from '../activities/cluster/volume-objects.ts';
 import { MIGRATION_FINALIZER } from '../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../core/contracts/objects/index.ts';
+import { isCordoned } from '../core/domain/node-wish.ts';
 import { judgeRetention } from '../core/domain/retention.ts';
 import type { KubeClient } from '../system/kube/client.ts';
 import { isConflict, isNotFound } from '../system/kube/errors.ts';
@@ -77,7 +78,7 @@ export class EndedMigrationsReconciler {
       isProtected: metadata.finalizers?.includes(MIGRATION_FINALIZER) === true,
       hasLeftOvers: this.#hasLeftOvers(migrate),
       hasCompanions: this.#hasCompanions(migrate),
-      isHold: isHeld(migrate) && stores.nodes.get(keyOf({ name: migrate.spec.sourceNode }))?.spec?.unschedulable === true,
+      isHold: isHeld(migrate) && isCordoned(stores.nodes.get(keyOf({ name: migrate.spec.sourceNode }))),
     };
     const retention = judgeRetention(ended, retentionSeconds * 1000, now().getTime());
     if (retention === 'release') await this.#release(migrate);

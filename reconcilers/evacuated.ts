@@ -8,7 +8,7 @@ import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { isOpen } from '../activities/cluster/migration-objects.ts';
 import { type StayJudge, withLiveWishes } from '../activities/cluster/stay.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
-import { evictionDisabled, isAgentAlive } from '../activities/cluster/volume-facts.ts';
+import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
 import {
   type Condition,
   EVACUATED_CONDITION,
@@ -17,6 +17,7 @@ import {
   type LocalVolumeReplica,
 } from '../core/contracts/objects/index.ts';
 import { type Evacuation, judgeEvacuation } from '../core/domain/evacuated.ts';
+import { isCordoned, isEvictionDisabled } from '../core/domain/node-wish.ts';
 import type { KubeClient } from '../system/kube/client.ts';
 import { isConflict } from '../system/kube/errors.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas } from '../system/kube/hwameistor-resources.ts';
@@ -64,7 +65,10 @@ export class EvacuatedReconciler {
 
   start(): void {
     const { changes } = this.#dependencies;
-    const regularLook = setInterval(() => this.#look((name) => this.#isCordoned(name)), REGULAR_LOOK_MILLISECONDS);
+    const regularLook = setInterval(
+      () => this.#look((name) => isCordoned(this.#dependencies.stores.nodes.get(name))),
+      REGULAR_LOOK_MILLISECONDS,
+    );
     const lookAt = (...names: readonly (string | undefined)[]): void => {
       for (const name of new Set(names)) if (name !== undefined) this.#queue.add(name);
     };
@@ -87,10 +91,6 @@ export class EvacuatedReconciler {
 
   #look(isDue: (name: string) => boolean): void {
     for (const { metadata } of this.#dependencies.stores.localStorageNodes.list()) if (isDue(metadata.name)) this.#queue.add(metadata.name);
-  }
-
-  #isCordoned(name: string): boolean {
-    return this.#dependencies.stores.nodes.get(name)?.spec?.unschedulable ?? false;
   }
 
   async #reconcile(name: string): Promise<void> {
@@ -122,8 +122,8 @@ export class EvacuatedReconciler {
       return stay ? [[volume, stay] as const] : [];
     });
     return judgeEvacuation({
-      cordoned: node?.spec?.unschedulable ?? false,
-      disabled: evictionDisabled(node?.metadata.labels),
+      cordoned: isCordoned(node),
+      disabled: isEvictionDisabled(node),
       evacuated: isEvacuated(storageNode),
       agentAlive: isAgentAlive(this.#dependencies, name),
       reportedVolumes,

@@ -8,14 +8,14 @@
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { affinityFor, judgePod } from '../activities/cluster/pod-admission.ts';
 import type { ClusterStores, PodView } from '../activities/cluster/stores.ts';
-import { evictionDisabled } from '../activities/cluster/volume-facts.ts';
 import { claimNames } from '../activities/cluster/volume-objects.ts';
 import { SCHEDULING_GATE } from '../core/contracts/names.ts';
+import { isToBeEmptied } from '../core/domain/node-wish.ts';
 import type { KubeClient } from '../system/kube/client.ts';
 import { isConflict, isNotFound } from '../system/kube/errors.ts';
 import { type EventRecorder, regarding } from '../system/kube/events.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
-import { keyOf, type Node, type Pod, pods } from '../system/kube/resources.ts';
+import { keyOf, type Pod, pods } from '../system/kube/resources.ts';
 
 export interface GatedPodsDependencies {
   readonly kube: KubeClient;
@@ -59,7 +59,7 @@ export class GatedPodsReconciler {
         else if (!now || now.status?.phase !== before?.status?.phase) lookSoon();
       }),
       changes.subscribe('nodes', (_, now, before) => {
-        if (isEmptied(now) !== isEmptied(before)) lookSoon();
+        if (isToBeEmptied(now) !== isToBeEmptied(before)) lookSoon();
       }),
       changes.subscribe('persistentVolumeClaims', lookSoon),
       changes.subscribe('localVolumes', lookSoon),
@@ -128,8 +128,4 @@ export class GatedPodsReconciler {
 
 function isGated({ spec }: PodView): boolean {
   return spec?.schedulingGates?.some(({ name }) => name === SCHEDULING_GATE) === true;
-}
-
-function isEmptied(node: Node | undefined): boolean {
-  return node?.spec?.unschedulable === true && !evictionDisabled(node.metadata.labels);
 }

@@ -10,8 +10,8 @@ import { isOpen, triggerOf } from '../activities/cluster/migration-objects.ts';
 import { isHeld, migrationsAwayFrom, volumesOn } from '../activities/cluster/node-eviction.ts';
 import { moveWish, type StayJudge } from '../activities/cluster/stay.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
-import { evictionDisabled } from '../activities/cluster/volume-facts.ts';
 import { decideNodeDrain, isToBeEmptied, type NodeDrainFacts, needsEviction } from '../core/domain/node-drain.ts';
+import { isCordoned, isEvictionDisabled } from '../core/domain/node-wish.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
 import type { Node } from '../system/kube/resources.ts';
 import type { WorkflowSignals } from './workflow-signals.ts';
@@ -119,8 +119,8 @@ export class NodeDrainTrigger {
     const held = away.filter(isHeld).map(({ spec }) => spec.volumeName);
     return {
       managed: stores.localStorageNodes.get(name) !== undefined,
-      cordoned: node?.spec?.unschedulable ?? false,
-      disabled: evictionDisabled(node?.metadata.labels),
+      cordoned: isCordoned(node),
+      disabled: isEvictionDisabled(node),
       before: this.#toBeEmptied.get(name),
       somethingToMove: volumesOn(stores, name).some((volume) => !held.includes(volume) && !whyStays(stores, volume, name)) || underWay,
       underWay,
@@ -131,8 +131,5 @@ export class NodeDrainTrigger {
 /** In what a drain is about: nodes change every few seconds in what is not. */
 function differs(now: Node | undefined, before: Node | undefined): boolean {
   if (!now || !before) return true;
-  return (
-    (now.spec?.unschedulable ?? false) !== (before.spec?.unschedulable ?? false) ||
-    evictionDisabled(now.metadata.labels) !== evictionDisabled(before.metadata.labels)
-  );
+  return isCordoned(now) !== isCordoned(before) || isEvictionDisabled(now) !== isEvictionDisabled(before);
 }

@@ -6,14 +6,22 @@
  * and every ten minutes, each pod and each mark is looked at. An eviction that should run and does not is started again within seconds.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
-import { evictionMarksOf, findPod, markClaim, type PodEviction, podStateOf, unmarkClaim } from '../activities/cluster/eviction-marks.ts';
+import {
+  evictionMarksOf,
+  findPod,
+  isMarkedBy,
+  markClaim,
+  type PodEviction,
+  podStateOf,
+  unmarkClaim,
+} from '../activities/cluster/eviction-marks.ts';
 import type { ClusterStores, PodView } from '../activities/cluster/stores.ts';
-import { evictionDisabled } from '../activities/cluster/volume-facts.ts';
 import { claimNames, localVolumeOf } from '../activities/cluster/volume-objects.ts';
+import { isEvictionDisabled } from '../core/domain/node-wish.ts';
 import { decidePodEviction, hasBegun, type PodState } from '../core/domain/pod-eviction.ts';
 import type { KubeClient } from '../system/kube/client.ts';
 import { KeyedQueue } from '../system/kube/keyed-queue.ts';
-import { keyOf, type Node, type PersistentVolumeClaim } from '../system/kube/resources.ts';
+import { keyOf, type PersistentVolumeClaim } from '../system/kube/resources.ts';
 import type { WorkflowSignals } from './workflow-signals.ts';
 
 export interface PodEvictionDependencies {
@@ -63,7 +71,8 @@ export class PodEvictionTrigger {
       () => clearInterval(lostLook),
       changes.subscribe('pods', (_, now, before) => this.#hear(now, before)),
       changes.subscribe('nodes', (name, now, before) => {
-        if (disabled(now) !== disabled(before)) for (const mark of this.#marks()) if (mark.node === name) this.#queue.add(mark.uid);
+        if (isEvictionDisabled(now) !== isEvictionDisabled(before))
+          for (const mark of this.#marks()) if (mark.node === name) this.#queue.add(mark.uid);
       }),
       changes.subscribe('persistentVolumeClaims', (_, now, before) => this.#hearOfClaim(now, before)),
       changes.subscribe('localVolumeMigrates', (_, now, before) => {
@@ -108,7 +117,7 @@ export class PodEvictionTrigger {
   #isMarked(pod: PodView): boolean {
     const { namespace = '', uid } = pod.metadata;
     const claims = claimNames(pod).map((name) => this.#dependencies.stores.persistentVolumeClaims.get(keyOf({ namespace, name })));
-    return claims.some((claim) => claim && evictionMarksOf(claim).some((mark) => mark.uid === uid));
+    return claims.some((claim) => isMarkedBy(claim, uid));
   }
 
   #marks(): readonly PodEviction[] {
@@ -162,7 +171,7 @@ export class PodEvictionTrigger {
       const claims = claimNames(pod).filter((claim) => this.#isOurs(stores.persistentVolumeClaims.get(keyOf({ namespace, name: claim }))));
       return claims.length === 0 ? undefined : { eviction: { uid, pod: name, node }, namespace, claims };
     }
-    const marked = stores.persistentVolumeClaims.list().filter((claim) => evictionMarksOf(claim).some((mark) => mark.uid === uid));
+    const marked = stores.persistentVolumeClaims.list().filter((claim) => isMarkedBy(claim, uid));
     const eviction = marked.flatMap(evictionMarksOf).find((mark) => mark.uid === uid);
     const namespace = marked[0]?.metadata.namespace;
     return eviction && namespace ? { eviction, namespace, claims: marked.map(({ metadata }) => metadata.name) } : undefined;
@@ -178,8 +187,7 @@ export class PodEvictionTrigger {
     const { kube, stores } = this.#dependencies;
     for (const name of claims) {
       const claim = stores.persistentVolumeClaims.get(keyOf({ namespace, name }));
-      const isMarked = claim && evictionMarksOf(claim).some(({ uid }) => uid === eviction.uid);
-      if (!isMarked) await markClaim(kube, { namespace, name }, eviction);
+      if (!isMarkedBy(claim, eviction.uid)) await markClaim(kube, { namespace, name }, eviction);
     }
   }
 
@@ -191,5 +199,3 @@ export class PodEvictionTrigger {
 function inputOf({ eviction: { uid, pod, node }, namespace, claims }: Known) {
   return { pod: { namespace, name: pod, uid }, node, claims };
 }
-
-const disabled = (node: Node | undefined): boolean => evictionDisabled(node?.metadata.labels);

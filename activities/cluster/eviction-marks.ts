@@ -26,6 +26,10 @@ export function evictionMarksOf({ metadata }: Pick<PersistentVolumeClaim, 'metad
   });
 }
 
+export function isMarkedBy(claim: Pick<PersistentVolumeClaim, 'metadata'> | undefined, uid: string): boolean {
+  return claim !== undefined && evictionMarksOf(claim).some((mark) => mark.uid === uid);
+}
+
 function parseMark(text: string): EvictionMark | undefined {
   try {
     return evictionMarkSchema.safeParse(JSON.parse(text)).data;

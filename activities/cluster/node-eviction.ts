@@ -2,13 +2,14 @@
 import type { ClusterActivities, RunningMigration } from '../../core/contracts/cluster-activities.ts';
 import { Annotation } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import { isCordoned, isEvictionDisabled, isToBeEmptied } from '../../core/domain/node-wish.ts';
 import { regarding } from '../../system/kube/events.ts';
 import { localStorageNodes, localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { keyOf, nodes } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { isOpen, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
-import { evictionDisabled, percentOf } from './volume-facts.ts';
+import { percentOf } from './volume-facts.ts';
 import { companionsOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
@@ -23,14 +24,12 @@ export const observeNodeEviction =
   async ({ node: name }) => {
     const node = await kube.find(nodes, { name });
     const away = migrationsAwayFrom(stores, name);
-    const cordoned = node?.spec?.unschedulable === true;
-    const disabled = evictionDisabled(node?.metadata.labels);
     // What somebody else asked for is this eviction's business only as long as it wants the same.
-    const concerns = (migrate: LocalVolumeMigrate) => isOpen(migrate) && ((cordoned && !disabled) || triggerOf(migrate) === 'node-drain');
+    const concerns = (migrate: LocalVolumeMigrate) => isOpen(migrate) && (isToBeEmptied(node) || triggerOf(migrate) === 'node-drain');
     return {
       exists: node !== undefined,
-      cordoned,
-      disabled,
+      cordoned: isCordoned(node),
+      disabled: isEvictionDisabled(node),
       volumes: volumesOn(stores, name).map((volume) => {
         const stays = whyStays(stores, volume, name);
         const together = new Set([volume, ...companionsOf(stores, volume).map(({ metadata }) => metadata.name)]);

@@ -6,6 +6,7 @@
  */
 import { TOPOLOGY_KEY } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import { isEvictionDisabled, isToBeEmptied } from '../../core/domain/node-wish.ts';
 import { hasBegun, willBeEvicted } from '../../core/domain/pod-eviction.ts';
 import { admitPod, type ClaimFacts, type MigrationFacts, type PodAdmission, requireAlso } from '../../core/domain/pod-gate.ts';
 import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
@@ -22,7 +23,6 @@ import type { ClusterDependencies } from './dependencies.ts';
 import { evictionMarksOf, findPod, podStateOf } from './eviction-marks.ts';
 import { isOpen, isRequest, migrationsOf, triggerOf } from './migration-objects.ts';
 import { isHeld } from './node-eviction.ts';
-import { evictionDisabled } from './volume-facts.ts';
 import { claimNames, localVolumeOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores'>;
@@ -99,14 +99,13 @@ async function evictedFromOf({ kube }: Deps, claim: PersistentVolumeClaim, faile
   );
   const leaving = new Set([...begun.flat(), ...unmarked.flatMap(({ spec }) => spec?.nodeName ?? [])]);
   const found = await Promise.all(Array.from(leaving, async (node) => ({ node, object: await kube.find(nodes, { name: node }) })));
-  return found.filter(({ object }) => !evictionDisabled(object?.metadata.labels)).map(({ node }) => node);
+  return found.filter(({ object }) => !isEvictionDisabled(object)).map(({ node }) => node);
 }
 
 async function drainedOf({ kube, stores }: Deps, lying: readonly string[]): Promise<readonly string[]> {
   const managed = lying.filter((name) => stores.localStorageNodes.get(keyOf({ name })));
   const found = await Promise.all(managed.map((name) => kube.find(nodes, { name })));
-  const emptied = found.filter((node) => node?.spec?.unschedulable && !evictionDisabled(node.metadata.labels));
-  return emptied.flatMap((node) => node?.metadata.name ?? []);
+  return found.filter(isToBeEmptied).flatMap((node) => node?.metadata.name ?? []);
 }
 
 /** Where it is not, nothing can be required by that label. */

@@ -2,6 +2,7 @@
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { EvictPodInput } from '../../core/contracts/migration.ts';
 import { Label } from '../../core/contracts/names.ts';
+import { whyKept } from '../../core/domain/node-wish.ts';
 import { COMPLETED } from '../../core/domain/pod-eviction.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { isNotFound } from '../../system/kube/errors.ts';
@@ -9,11 +10,10 @@ import { type Regarding, regarding } from '../../system/kube/events.ts';
 import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { apiVersionOf, keyOf, nodes, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
-import { evictionMarksOf, unmarkClaim } from './eviction-marks.ts';
+import { isMarkedBy, unmarkClaim } from './eviction-marks.ts';
 import { isOpen, migrationsOf } from './migration-objects.ts';
 import { describeRunning } from './node-eviction.ts';
 import type { ClusterStores } from './stores.ts';
-import { evictionDisabled } from './volume-facts.ts';
 import { localVolumeOf, replicaNodesOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
@@ -24,15 +24,12 @@ const WARNING = 'PodEvictionStopped';
 export const observePodEviction =
   ({ kube, stores }: Deps): ClusterActivities['observePodEviction'] =>
   async ({ pod: { namespace, uid }, node: name, claims }) => {
-    const node = await kube.find(nodes, { name });
+    const unwanted = whyKept(await kube.find(nodes, { name }));
     const found = await Promise.all(claims.map((claim) => kube.find(persistentVolumeClaims, { namespace, name: claim })));
-    const volumes = found.flatMap((claim) => {
-      const isMarked = claim && evictionMarksOf(claim).some((mark) => mark.uid === uid);
-      return isMarked ? (localVolumeOf(stores, claim) ?? []) : [];
-    });
+    const volumes = found.flatMap((claim) => (claim && isMarkedBy(claim, uid) ? (localVolumeOf(stores, claim) ?? []) : []));
     const looked = await Promise.all(volumes.map((volume) => lookAt(kube, stores, volume, name)));
     return {
-      ...(evictionDisabled(node?.metadata.labels) && { unwanted: `node ${name} has label ${Label.eviction}=disable` }),
+      ...(unwanted !== undefined && { unwanted }),
       volumes: looked.map(({ volume, onNode }) => ({ volume, onNode })),
       running: looked.flatMap(({ running }) => running),
     };

@@ -1,8 +1,9 @@
 /** What the objects say of a volume that is to move: where it is, whether the move is still wanted, and what holds the volume on its source. */
 import type { ClusterActivities, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
-import { Annotation, agentLease, Label, type Trigger } from '../../core/contracts/names.ts';
+import { Annotation, agentLease, type Trigger } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import { isCordoned, whyKept } from '../../core/domain/node-wish.ts';
 import { inWords } from '../../core/domain/stay.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
@@ -98,7 +99,7 @@ async function whyUnwanted(deps: Seen, volume: string, node: string, migrate: Lo
     case 'node-drain':
       return whyNotToBeEmptied(stores, node);
     case 'pod-eviction':
-      return whyKept(stores, node) ?? whyNoPodLeaves(kube, claimOf(stores, volume), node);
+      return whyKept(stores.nodes.get(keyOf({ name: node }))) ?? whyNoPodLeaves(kube, claimOf(stores, volume), node);
     default:
       return undefined;
   }
@@ -127,23 +128,13 @@ export async function whyWithdrawn({ kube, stores }: Seen, { metadata }: LocalVo
 function whyNotToBeEmptied({ nodes }: ClusterStores, name: string): string | undefined {
   const node = nodes.get(keyOf({ name }));
   if (!node) return undefined;
-  if (!node.spec?.unschedulable) return `node ${name} is not cordoned`;
-  return whyKept({ nodes }, name);
-}
-
-/** What the node's label says of all that is on it. */
-export function whyKept({ nodes }: Pick<ClusterStores, 'nodes'>, name: string): string | undefined {
-  return evictionDisabled(nodes.get(keyOf({ name }))?.metadata.labels) ? `node ${name} has label ${Label.eviction}=disable` : undefined;
+  return isCordoned(node) ? whyKept(node) : `node ${name} is not cordoned`;
 }
 
 /** Asked for on the node, for all that is on it, or on the volume. */
 function isOnlineWanted({ nodes, localVolumes }: ClusterStores, volume: string, node: string): boolean {
   const objects = [nodes.get(keyOf({ name: node })), localVolumes.get(keyOf({ name: volume }))];
   return objects.some((object) => object?.metadata.annotations?.[Annotation.online] === 'true');
-}
-
-export function evictionDisabled(labels: Readonly<Record<string, string>> | undefined): boolean {
-  return labels?.[Label.eviction] === 'disable';
 }
 
 export function isAgentAlive({ stores, now, namespace }: Facts, node: string): boolean {
