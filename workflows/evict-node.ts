@@ -12,13 +12,13 @@ import type { EventReason } from '../core/contracts/reasons.ts';
 import {
   type EvictionMemory,
   type EvictionPlan,
-  forgetStart,
   NOTHING_REMEMBERED,
   planEviction,
   rememberEnd,
   rememberLook,
   rememberStart,
 } from '../core/domain/eviction-plan.ts';
+import { unfollow } from '../core/domain/followed-migrations.ts';
 import { delayInWords, describeEviction } from '../core/domain/progress.ts';
 import { inWords } from '../core/domain/stay.ts';
 import { onCluster } from './activities.ts';
@@ -132,7 +132,7 @@ async function move(eviction: Eviction, volume: string): Promise<void> {
   // Beforehand: its end may be heard before its start is.
   eviction.remembered = rememberStart(eviction.remembered, volume);
   const started = await startMigration(eviction, { volume, sourceNode: eviction.node, trigger: 'node-drain' });
-  if (!started) eviction.remembered = forgetStart(eviction.remembered, volume);
+  if (!started) eviction.remembered = unfollow(eviction.remembered, volume);
 }
 
 async function forgetEnded(eviction: Eviction): Promise<void> {

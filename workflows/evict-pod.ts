@@ -8,15 +8,14 @@
 import { condition, continueAsNew, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { PodEvictionFacts } from '../core/contracts/cluster-activities.ts';
 import type { EvictPodInput } from '../core/contracts/migration.ts';
+import { follow, unfollow } from '../core/domain/followed-migrations.ts';
 import {
-  forgetStart,
   NOTHING_REMEMBERED,
   type PodEvictionMemory,
   type PodEvictionPlan,
   planPodEviction,
   rememberEnd,
   rememberLook,
-  rememberStart,
   untilGivenUp,
 } from '../core/domain/pod-eviction-plan.ts';
 import { describePodEviction } from '../core/domain/progress.ts';
@@ -93,9 +92,9 @@ async function startAll(eviction: Eviction, volumes: readonly string[]): Promise
 
 async function move(eviction: Eviction, volume: string): Promise<void> {
   // Beforehand: its end may be heard before its start is.
-  eviction.remembered = rememberStart(eviction.remembered, volume);
+  eviction.remembered = follow(eviction.remembered, volume);
   const started = await startMigration(eviction, { volume, sourceNode: eviction.input.node, trigger: 'pod-eviction' });
-  if (!started) eviction.remembered = forgetStart(eviction.remembered, volume);
+  if (!started) eviction.remembered = unfollow(eviction.remembered, volume);
 }
 
 /** @returns whether all of it was done: the next look finds what is left. */

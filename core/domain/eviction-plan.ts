@@ -6,24 +6,18 @@
 import type { NodeEvictionFacts } from '../contracts/cluster-activities.ts';
 import type { MigrationEnded } from '../contracts/migration.ts';
 import type { EventReason } from '../contracts/reasons.ts';
+import { type FollowedMigrations, follow, isHeldBack, NONE_FOLLOWED, settle, withVolume } from './followed-migrations.ts';
 
-/** What one eviction remembers, because the objects may tell it a moment later. */
-export interface EvictionMemory {
-  /** Volumes whose migrations were started or joined, and whose end is not known. */
-  readonly following: readonly string[];
-  /** Moved away by a migration that has ended. */
-  readonly moved: readonly string[];
+export interface EvictionMemory extends FollowedMigrations {
   /** A person took the move back. */
   readonly held: readonly string[];
-  /** A migration found nothing to do; tried again at the next change. */
-  readonly idle: readonly string[];
   /** Something was started since the last report that the eviction has ended. */
   readonly begun: boolean;
   /** Since when it is seen that the node is to be emptied, in milliseconds since 1970; undefined: it is not. */
   readonly wantedSince?: number;
 }
 
-export const NOTHING_REMEMBERED: EvictionMemory = { following: [], moved: [], held: [], idle: [], begun: false };
+export const NOTHING_REMEMBERED: EvictionMemory = { ...NONE_FOLLOWED, held: [], begun: false };
 
 export interface EvictionPlan {
   /** Migrations to start or to join. One that is joined looks at the world as it is joined. */
@@ -80,27 +74,13 @@ function reportDue({ wanted, over, starts, begun }: Record<'wanted' | 'over' | '
 
 /** What is remembered when a migration is to be started or joined. */
 export function rememberStart(memory: EvictionMemory, volume: string): EvictionMemory {
-  return { ...memory, following: [...memory.following, volume], begun: true };
-}
-
-/** What is remembered when that failed: the next look plans it again. */
-export function forgetStart(memory: EvictionMemory, volume: string): EvictionMemory {
-  return { ...memory, following: memory.following.filter((followed) => followed !== volume) };
+  return { ...follow(memory, volume), begun: true };
 }
 
 /** What is remembered once a migration has ended. */
 export function rememberEnd(memory: EvictionMemory, node: string, ended: MigrationEnded): EvictionMemory {
-  const following = memory.following.filter((volume) => volume !== ended.volume);
-  const add = (volumes: readonly string[], when: boolean) => (when ? [...new Set([...volumes, ended.volume])] : volumes);
-  // It may have been a move to this node, joined while it ran: then this node's own is still to come.
-  const ours = ended.sourceNode === node;
-  return {
-    ...memory,
-    following,
-    moved: add(memory.moved, ours && ended.outcome === 'Completed'),
-    held: add(memory.held, ours && ended.outcome === 'Aborted' && ended.abortedByPerson),
-    idle: add(memory.idle, ended.outcome === 'NothingToMove'),
-  };
+  const settled = settle(memory, node, ended);
+  return isHeldBack(ended, node) ? { ...settled, held: withVolume(memory.held, ended.volume) } : settled;
 }
 
 /**

@@ -7,18 +7,12 @@
 import type { PodEvictionFacts } from '../contracts/cluster-activities.ts';
 import type { MigrationEnded } from '../contracts/migration.ts';
 import type { EventReason } from '../contracts/reasons.ts';
+import { type FollowedMigrations, isHeldBack, NONE_FOLLOWED, settle } from './followed-migrations.ts';
 
 /** For how long pods are kept from starting because no node has room. */
 export const NO_TARGET_MILLISECONDS = 10 * 60_000;
 
-/** What one eviction remembers, because the objects may tell it a moment later. */
-export interface PodEvictionMemory {
-  /** Volumes whose migrations were started or joined, and whose end is not known. */
-  readonly following: readonly string[];
-  /** Moved away by a migration that has ended. */
-  readonly moved: readonly string[];
-  /** A migration found nothing to do. */
-  readonly idle: readonly string[];
+export interface PodEvictionMemory extends FollowedMigrations {
   /** A person took the move of this volume back. */
   readonly kept?: string;
   /** By volume, since when it has looked for a node in vain, in milliseconds since 1970. */
@@ -27,7 +21,7 @@ export interface PodEvictionMemory {
   readonly begun: boolean;
 }
 
-export const NOTHING_REMEMBERED: PodEvictionMemory = { following: [], moved: [], idle: [], withoutTargetSince: {}, begun: false };
+export const NOTHING_REMEMBERED: PodEvictionMemory = { ...NONE_FOLLOWED, withoutTargetSince: {}, begun: false };
 
 export interface PodEvictionPlan {
   /** Migrations to start or to join. */
@@ -67,27 +61,10 @@ function whyGivenUp(
   return lost && `${lost.volume} found no other node for ${NO_TARGET_MILLISECONDS / 60_000} minutes: ${lost.message}`;
 }
 
-/** What is remembered when a migration is to be started or joined. */
-export function rememberStart(memory: PodEvictionMemory, volume: string): PodEvictionMemory {
-  return { ...memory, following: [...memory.following, volume] };
-}
-
-/** What is remembered when that failed: the next look plans it again. */
-export function forgetStart(memory: PodEvictionMemory, volume: string): PodEvictionMemory {
-  return { ...memory, following: memory.following.filter((followed) => followed !== volume) };
-}
-
-/** What is remembered once a migration has ended. One that was not about this node leaves this node's own still to come. */
+/** What is remembered once a migration has ended. */
 export function rememberEnd(memory: PodEvictionMemory, node: string, ended: MigrationEnded): PodEvictionMemory {
-  const { volume, outcome, sourceNode, abortedByPerson } = ended;
-  const ours = sourceNode === node;
-  const add = (volumes: readonly string[], when: boolean) => (when ? [...new Set([...volumes, volume])] : volumes);
-  return {
-    ...forgetStart(memory, volume),
-    moved: add(memory.moved, ours && outcome === 'Completed'),
-    idle: add(memory.idle, outcome === 'NothingToMove'),
-    ...(ours && outcome === 'Aborted' && abortedByPerson && { kept: volume }),
-  };
+  const settled = settle(memory, node, ended);
+  return isHeldBack(ended, node) ? { ...settled, kept: ended.volume } : settled;
 }
 
 /** What is remembered after a look: since when volumes are without a target. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { PodEvictionFacts } from '../../../core/contracts/cluster-activities.ts';
+import { follow } from '../../../core/domain/followed-migrations.ts';
 import {
   NO_TARGET_MILLISECONDS,
   NOTHING_REMEMBERED,
@@ -8,7 +9,6 @@ import {
   planPodEviction,
   rememberEnd,
   rememberLook,
-  rememberStart,
   untilGivenUp,
 } from '../../../core/domain/pod-eviction-plan.ts';
 
@@ -93,15 +93,15 @@ describe("a pod's eviction", () => {
 
   test('starts its own migration after one away from another node, and after one that nobody has aborted', () => {
     for (const end of [ended('a', 'Completed', { sourceNode: 'n3' }), ended('a', 'Aborted')]) {
-      const memory = rememberEnd(rememberStart(NOTHING_REMEMBERED, 'a'), 'n1', end);
+      const memory = rememberEnd(follow(NOTHING_REMEMBERED, 'a'), 'n1', end);
       expect(plan({ volumes: lies('a'), running: [] }, memory).start).toEqual(['a']);
     }
   });
 
   test('does not begin again what found nothing to do, or was aborted by a person', () => {
-    const idle = rememberEnd(rememberStart(NOTHING_REMEMBERED, 'a'), 'n1', ended('a', 'NothingToMove'));
+    const idle = rememberEnd(follow(NOTHING_REMEMBERED, 'a'), 'n1', ended('a', 'NothingToMove'));
     expect(plan({ volumes: lies('a'), running: [] }, idle).start).toEqual([]);
-    const kept = rememberEnd(rememberStart(NOTHING_REMEMBERED, 'a'), 'n1', ended('a', 'Aborted', { abortedByPerson: true }));
+    const kept = rememberEnd(follow(NOTHING_REMEMBERED, 'a'), 'n1', ended('a', 'Aborted', { abortedByPerson: true }));
     expect(plan({ volumes: lies('a'), running: [] }, kept).end?.event).toBe('PodEvictionStopped');
   });
 
@@ -118,7 +118,7 @@ describe("a pod's eviction", () => {
           if (end) return;
           for (const volume of start) {
             expect(memory.following).not.toContain(volume);
-            memory = { ...rememberStart(memory, volume), begun: true };
+            memory = { ...follow(memory, volume), begun: true };
           }
           const [volume] = memory.following;
           const outcome = round < ends.length ? ends[round]! : 'Completed';
