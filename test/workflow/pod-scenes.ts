@@ -1,7 +1,7 @@
 /** What is played to record histories of a pod's eviction. */
 import { workflowId } from '../../core/contracts/names.ts';
 import { eventually, type Harness } from './harness.ts';
-import { check, type Recording, recording, type Scene } from './scenes.ts';
+import { beginWithCrashes, check, inSync, lookOften, type Recording, recording, type Scene, withFirstRuns } from './scenes.ts';
 
 export const POD_SCENES: readonly Scene[] = [
   { scenarios: ['completed'], play: completed },
@@ -13,13 +13,7 @@ export const POD_SCENES: readonly Scene[] = [
   { scenarios: ['continued', 'continuation'], longHistoryEvents: 20, play: continued },
 ];
 
-/** The eviction has begun, and its sync is held until the gate is opened. */
-async function evictionInSync(harness: Harness) {
-  const gate = harness.world.faults.gate('awaitSync');
-  await harness.evictPod();
-  await gate.reached;
-  return gate;
-}
+const evictionInSync = (harness: Harness) => inSync(harness, () => harness.evictPod());
 
 async function completed(harness: Harness) {
   await harness.evictPod();
@@ -44,15 +38,7 @@ async function parked(harness: Harness) {
 }
 
 async function crashed(harness: Harness) {
-  const { faults } = harness.world;
-  const [reserve, sync] = [faults.gate('reserveTarget'), faults.gate('awaitSync')];
-  await harness.evictPod();
-  for (const gate of [reserve, sync]) {
-    await gate.reached;
-    await harness.stopController();
-    gate.open();
-    await harness.startController();
-  }
+  await beginWithCrashes(harness, () => harness.evictPod());
   return ended(harness, 'crashed');
 }
 
@@ -78,18 +64,10 @@ async function continued(harness: Harness) {
   world.volumes.get(data)!.heldBy = ['pod default/db-0'];
   await harness.evictPod();
   await eventually(() => check(harness.migrateObject().message.startsWith('waits for pod')));
-  for (let look = 0; look < 8; look++) {
-    const seen = world.journal.length;
-    await harness.tellPodEviction();
-    await eventually(() => check(world.journal.length > seen));
-  }
+  await lookOften(harness, () => harness.tellPodEviction());
   world.volumes.get(data)!.heldBy = [];
   await harness.migration().lookAgain();
-  const last = await ended(harness, 'continuation');
-  const first = await Promise.all(
-    last.map(async ({ run, ...rest }) => ({ ...rest, scenario: 'continued', run: await harness.firstRunOf(run) })),
-  );
-  return [...first, ...last];
+  return withFirstRuns(harness, await ended(harness, 'continuation'));
 }
 
 async function ended(harness: Harness, scenario: string): Promise<readonly Recording[]> {

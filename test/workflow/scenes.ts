@@ -42,13 +42,15 @@ export const SCENES: readonly Scene[] = [
   { scenarios: ['nothing-to-move'], play: nothingToMove },
 ];
 
-/** The drain has begun, and its sync is held until the gate is opened. */
-async function drainInSync(harness: Harness) {
+/** It has begun, and its sync is held until the gate is opened. */
+export async function inSync(harness: Harness, begin: () => Promise<void>) {
   const gate = harness.world.faults.gate('awaitSync');
-  await harness.cordon();
+  await begin();
   await gate.reached;
   return gate;
 }
+
+const drainInSync = (harness: Harness) => inSync(harness, () => harness.cordon());
 
 async function completed(harness: Harness) {
   await harness.cordon();
@@ -79,17 +81,22 @@ async function parked(harness: Harness) {
 }
 
 async function crashed(harness: Harness) {
+  await beginWithCrashes(harness, () => harness.cordon());
+  await harness.eviction().result();
+  return ofDrain(harness, 'crashed');
+}
+
+/** The controller dies twice on the way. */
+export async function beginWithCrashes(harness: Harness, begin: () => Promise<void>): Promise<void> {
   const { faults } = harness.world;
-  const [reserve, sync] = [faults.gate('reserveTarget'), faults.gate('awaitSync')];
-  await harness.cordon();
-  for (const gate of [reserve, sync]) {
+  const gates = [faults.gate('reserveTarget'), faults.gate('awaitSync')];
+  await begin();
+  for (const gate of gates) {
     await gate.reached;
     await harness.stopController();
     gate.open();
     await harness.startController();
   }
-  await harness.eviction().result();
-  return ofDrain(harness, 'crashed');
 }
 
 async function terminated(harness: Harness) {
@@ -123,16 +130,25 @@ async function continued(harness: Harness) {
   await eventually(() =>
     check(others.filter((volume) => harness.migrateObject(volume).message.startsWith('waits for its turn')).length === 2),
   );
-  for (let look = 0; look < 8; look++) {
-    const seen = world.journal.length;
-    await Promise.all([harness.migration().lookAgain(), harness.signals.nodeChanged(n1)]);
-    await eventually(() => check(world.journal.length > seen));
-  }
+  await lookOften(harness, () => Promise.all([harness.migration().lookAgain(), harness.signals.nodeChanged(n1)]));
   gate.open();
   world.volumes.get(data)!.heldBy = [];
   await harness.migration().lookAgain();
   await harness.eviction().result();
-  const last = await ofDrain(harness, 'continuation');
+  return withFirstRuns(harness, await ofDrain(harness, 'continuation'));
+}
+
+/** So often that a history of twenty events becomes too long. */
+export async function lookOften({ world }: Harness, tell: () => Promise<unknown>): Promise<void> {
+  for (let look = 0; look < 8; look++) {
+    const seen = world.journal.length;
+    await tell();
+    await eventually(() => check(world.journal.length > seen));
+  }
+}
+
+/** Runs that continue others, and the first of those. */
+export async function withFirstRuns(harness: Harness, last: readonly Recording[]): Promise<readonly Recording[]> {
   const first = await Promise.all(
     last.map(async ({ run, ...rest }) => ({ ...rest, scenario: 'continued', run: await harness.firstRunOf(run) })),
   );

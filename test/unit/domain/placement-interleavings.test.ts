@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import type { Pool, Reservation } from '../../../core/contracts/objects/index.ts';
 import { type CandidateNode, placeVolume, shareOf, type VolumeDemand } from '../../../core/domain/placement.ts';
 import { outstandingReservations } from '../../../core/domain/reserved-space.ts';
+import { candidateNode } from './candidate-node.ts';
 
 /** Looks and reservations twice, so that pools fill. */
 const STEPS = ['look', 'look', 'reserve', 'reserve', 'makeMetadata', 'makeVolume', 'copy', 'cutOver', 'release'] as const;
@@ -50,39 +51,25 @@ const empty = (name: string, extents: number, ratio: number): StorageNode => ({
   thinPool: { size: extents * EXTENT, taken: 0, promised: 0, ratio },
 });
 
-const candidate = ({ name, pool, reservations, thinPool: { size, taken, promised, ratio } }: StorageNode): CandidateNode => ({
-  name,
-  labels: {},
-  taints: [],
-  ready: true,
-  schedulable: true,
-  underPressure: false,
-  freePodCount: undefined,
-  attachments: undefined,
-  agentReady: true,
-  zone: 'default',
-  region: 'default',
-  pools: [
-    {
-      name: 'hdd',
-      totalBytes: pool.totalCapacityBytes,
-      freeBytes: pool.freeCapacityBytes,
-      freeVolumeCount: pool.freeVolumeCount,
-      volumes: new Set(pool.volumes),
-      thinPools: [
-        {
-          name: 'tp',
-          totalBytes: size,
-          freeBytes: size - taken,
-          promisedBytes: promised,
-          promisableBytes: size * ratio,
-          chunkBytes: CHUNK,
-        },
-      ],
-    },
-  ],
-  reservations: outstandingReservations(reservations, { hdd: pool }),
-});
+const candidate = ({ name, pool, reservations, thinPool: { size, taken, promised, ratio } }: StorageNode): CandidateNode => {
+  const thinPool = {
+    name: 'tp',
+    totalBytes: size,
+    freeBytes: size - taken,
+    promisedBytes: promised,
+    promisableBytes: size * ratio,
+    chunkBytes: CHUNK,
+  };
+  const state = {
+    name: 'hdd',
+    totalBytes: pool.totalCapacityBytes,
+    freeBytes: pool.freeCapacityBytes,
+    freeVolumeCount: pool.freeVolumeCount,
+    volumes: new Set(pool.volumes),
+    thinPools: [thinPool],
+  };
+  return candidateNode(name, [state], { reservations: outstandingReservations(reservations, { hdd: pool }) });
+};
 
 const demandOf = (volume: string, { extents, thin }: Size): VolumeDemand => ({
   volume,

@@ -10,6 +10,7 @@ import {
   type VolumeDemand,
 } from '../../../core/domain/placement.ts';
 import type { ThinShare } from '../../../core/domain/reserved-space.ts';
+import { candidateNode } from './candidate-node.ts';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -25,22 +26,8 @@ const pool = (freeGiB: number, change: Partial<PoolState> = {}): PoolState => ({
   ...change,
 });
 
-const node = (name: string, freeGiB: number, change: Partial<CandidateNode> = {}): CandidateNode => ({
-  name,
-  labels: {},
-  taints: [],
-  ready: true,
-  schedulable: true,
-  underPressure: false,
-  freePodCount: undefined,
-  attachments: undefined,
-  agentReady: true,
-  zone: 'default',
-  region: 'default',
-  pools: [pool(freeGiB)],
-  reservations: [],
-  ...change,
-});
+const node = (name: string, freeGiB: number, change: Partial<CandidateNode> = {}): CandidateNode =>
+  candidateNode(name, [pool(freeGiB)], change);
 
 const demand = (change: Partial<VolumeDemand> = {}): VolumeDemand => ({
   volume: 'data',
