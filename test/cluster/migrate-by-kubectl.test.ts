@@ -9,6 +9,7 @@ import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { reservationsOf } from '../../system/kube/reservations.ts';
 import { FakeAgents } from './fake-agents.ts';
+import { HeldSyncs } from './held-syncs.ts';
 import { MiB, MigrationWorld } from './migration-world.ts';
 import { Programs } from './programs.ts';
 
@@ -17,14 +18,7 @@ const VOLUMES = ['plain', 'aborted', 'deleted', 'waiting', 'data', 'log', 'left'
 let world: MigrationWorld;
 let programs: Programs;
 let agents: FakeAgents;
-/** A sync lasts until its volume is let through. */
-const syncs = new Map<string, { begun: PromiseWithResolvers<void>; mayEnd: PromiseWithResolvers<void> }>();
-
-function syncOf(volume: string) {
-  const sync = syncs.get(volume) ?? { begun: Promise.withResolvers<void>(), mayEnd: Promise.withResolvers<void>() };
-  syncs.set(volume, sync);
-  return sync;
-}
+const syncs = new HeldSyncs();
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -34,17 +28,13 @@ beforeAll(async () => {
   await world.addNode('n2', '10.77.0.2');
   await world.addNode('n3', '10.77.0.3');
   for (const volume of VOLUMES) await world.addVolume(volume, source);
-  const synced = (volume: string) => {
-    syncOf(volume).begun.resolve();
-    return syncOf(volume).mayEnd.promise;
-  };
   const { temporalAddress: address } = world.cluster.controlPlane;
-  agents = await FakeAgents.start({ address, nodes: ['n1', 'n2', 'n3'], sizeBytes: 64 * MiB, synced }, VOLUMES);
+  agents = await FakeAgents.start({ address, nodes: ['n1', 'n2', 'n3'], sizeBytes: 64 * MiB, synced: syncs.synced }, VOLUMES);
   const controller = await programs.controller({ REHOME_SYNCS_PER_NODE: '9' });
   await controller.logged('triggers and reconcilers start');
 }, 180_000);
 afterAll(async () => {
-  for (const { mayEnd } of syncs.values()) mayEnd.resolve();
+  syncs.letAllEnd();
   await programs?.stopAll();
   await agents?.stop();
   await programs?.remove();
@@ -75,7 +65,7 @@ async function expectUntouched(volume: string): Promise<void> {
 
 describe('kubectl', { timeout: 180_000 }, () => {
   test('create moves a volume of no LocalVolumeGroup to the suggested node, from a node that nobody drains; the object stays', async () => {
-    syncOf('plain').mayEnd.resolve();
+    syncs.letEnd('plain');
     await create('move-plain', { volumeName: 'plain', sourceNode: 'n1', targetNodesSuggested: ['nowhere', 'n3'] });
     await isInState('move-plain', { state: 'Completed', targetNode: 'n3', message: 'moved from n1 to n3 (unfit: nowhere NoSuchNode)' });
     expect(await nodesOf('plain')).toEqual(['n3']);
@@ -85,7 +75,7 @@ describe('kubectl', { timeout: 180_000 }, () => {
 
   test('patch with spec.abort takes a move back, and the object stays', async () => {
     await create('move-aborted', { volumeName: 'aborted', sourceNode: 'n1' });
-    await syncOf('aborted').begun.promise;
+    await syncs.begun('aborted');
     await programs.kubectl('patch', 'lvmigrate', 'move-aborted', '--type=merge', '-p', '{"spec":{"abort":true}}');
     await isInState('move-aborted', { state: 'Aborted', message: 'a person aborted it' });
     await expectUntouched('aborted');
@@ -93,7 +83,7 @@ describe('kubectl', { timeout: 180_000 }, () => {
 
   test('delete takes a move back first, and returns when the object is gone', async () => {
     await create('move-deleted', { volumeName: 'deleted', sourceNode: 'n1' });
-    await syncOf('deleted').begun.promise;
+    await syncs.begun('deleted');
     await programs.kubectl('delete', 'lvmigrate', 'move-deleted', '--timeout=60s');
     expect(await find('move-deleted')).toBeUndefined();
     await expectUntouched('deleted');
@@ -101,7 +91,7 @@ describe('kubectl', { timeout: 180_000 }, () => {
   });
 
   test('create waits for nodes that cannot take the volume, and says why; others may be suggested then', async () => {
-    syncOf('waiting').mayEnd.resolve();
+    syncs.letEnd('waiting');
     await world.cordon('n2');
     await create('move-waiting', { volumeName: 'waiting', sourceNode: 'n1', targetNodesSuggested: ['n2'] });
     await isInState('move-waiting', {
@@ -129,7 +119,7 @@ async function createForPod(name: string, first: string, second: string): Promis
 
 /** The first is ready to leave, and the second is being copied. */
 async function waitForTheOther(name: string, second: string): Promise<void> {
-  await syncOf(second).begun.promise;
+  await syncs.begun(second);
   const message = expect.stringMatching(
     new RegExp(`^has a proven copy on n\\d that is kept alike, and waits for volume ${second} \\(Syncing\\)$`),
   );
@@ -138,10 +128,10 @@ async function waitForTheOther(name: string, second: string): Promise<void> {
 
 describe('the volumes of a pod', { timeout: 180_000 }, () => {
   test('leave for one node together, as soon as the last of them is copied', async () => {
-    syncOf('data').mayEnd.resolve();
+    syncs.letEnd('data');
     const log = await createForPod('move-pod', 'data', 'log');
     await waitForTheOther('move-pod', 'log');
-    syncOf('log').mayEnd.resolve();
+    syncs.letEnd('log');
     for (const name of ['move-pod', log]) await isInState(name, { state: 'Completed' });
     expect(await nodesOf('data')).toEqual(await nodesOf('log'));
     expect(await nodesOf('data')).not.toContain('n1');
@@ -151,7 +141,7 @@ describe('the volumes of a pod', { timeout: 180_000 }, () => {
   });
 
   test('stay together where somebody aborts the move of one of them', async () => {
-    syncOf('left').mayEnd.resolve();
+    syncs.letEnd('left');
     const right = await createForPod('move-both', 'left', 'right');
     await waitForTheOther('move-both', 'right');
     await programs.kubectl('patch', 'lvmigrate', right, '--type=merge', '-p', '{"spec":{"abort":true}}');

@@ -11,6 +11,7 @@ import { freePorts } from '../../lab/cluster/ports.ts';
 import { localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { leases, nodes, type Pod, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
 import { FakeAgents } from './fake-agents.ts';
+import { HeldSyncs } from './held-syncs.ts';
 import { MiB, MigrationWorld, NAMESPACE } from './migration-world.ts';
 import { Programs, type RunningProgram } from './programs.ts';
 import { Balancer, createWebhook } from './webhook.ts';
@@ -23,14 +24,7 @@ let programs: Programs;
 let agents: FakeAgents;
 let balancer: Balancer;
 let reporting: NodeJS.Timeout;
-/** By volume, a sync lasts until it is let end. */
-const syncs = new Map<string, PromiseWithResolvers<void>>();
-
-const syncOf = (volume: string): PromiseWithResolvers<void> => {
-  const sync = syncs.get(volume) ?? Promise.withResolvers<void>();
-  syncs.set(volume, sync);
-  return sync;
-};
+const syncs = new HeldSyncs();
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
@@ -43,8 +37,7 @@ beforeAll(async () => {
   for (const volume of BOUND) await world.addVolume(volume, source);
   for (const volume of FREE) await world.addVolume(volume, source, { nodeAffinity: false });
   const { temporalAddress: address } = world.cluster.controlPlane;
-  const synced = (volume: string) => syncOf(volume).promise;
-  agents = await FakeAgents.start({ address, nodes: ['n1', 'n2'], sizeBytes: 64 * MiB, synced }, [...BOUND, ...FREE]);
+  agents = await FakeAgents.start({ address, nodes: ['n1', 'n2'], sizeBytes: 64 * MiB, synced: syncs.synced }, [...BOUND, ...FREE]);
   balancer = await Balancer.start();
   await createWebhook(world.client, balancer.port);
   await startController();
@@ -52,7 +45,7 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(async () => {
   clearInterval(reporting);
-  for (const sync of syncs.values()) sync.resolve();
+  syncs.letAllEnd();
   await programs?.stopAll();
   await agents?.stop();
   await programs?.remove();
@@ -208,7 +201,7 @@ describe('the successor of an evicted pod starts on another node, with its volum
     const migrate = await isInPhase(volume, 'Syncing');
     expect(migrate.metadata.labels?.[Label.trigger]).toBe('pod-eviction');
     expect(gatesOf(await world.client.get(pods, successor.metadata))).toEqual([SCHEDULING_GATE]);
-    syncOf(volume).resolve();
+    syncs.letEnd(volume);
     expect((await placed(volume, 'n2')).metadata.uid).toBe(successor.metadata.uid);
     await expectMoved(volume);
     const told = (await world.eventsOf(pod.metadata.uid)).map(({ reason }) => reason);
@@ -226,7 +219,7 @@ describe('the successor of an evicted pod starts on another node, with its volum
       async () => expect((await migrationOf(volume))?.status?.message).toBe('waits for volumesInUse of node n1 to let go'),
       soon,
     );
-    syncOf(volume).resolve();
+    syncs.letEnd(volume);
     await world.setVolumesInUse('n1', []);
     await placed(volume, 'n2');
     await expectMoved(volume);
@@ -240,7 +233,7 @@ describe('the successor of an evicted pod starts on another node, with its volum
     await programs.kubectl('label', 'pod', pod.metadata.name, `${Label.eviction}=start`);
     await programs.kubectl('delete', 'pod', pod.metadata.name);
     await gated(volume, pod);
-    syncOf(volume).resolve();
+    syncs.letEnd(volume);
     await reportReplica(volume, 'n2');
     await placed(volume, 'n2');
     await expectMoved(volume);
@@ -258,7 +251,7 @@ describe('the successor of an evicted pod starts on another node, with its volum
     });
     await programs.kubectl('delete', 'pod', pod.metadata.name);
     await gated(volume, pod);
-    syncOf(volume).resolve();
+    syncs.letEnd(volume);
     await placed(volume, 'n2');
     await expectMoved(volume);
   }, 120_000);
@@ -275,7 +268,7 @@ describe('a controller', () => {
     await kill(await leader());
     await programs.kubectl('delete', 'pod', successor.metadata.name);
     await gated(volume, successor);
-    syncOf(volume).resolve();
+    syncs.letEnd(volume);
     await placed(volume, 'n2');
     await expectMoved(volume);
     await startController();
@@ -296,7 +289,7 @@ describe('a controller', () => {
       async () => expect((await migrationOf(volume))?.status?.message).toBe(`waits for pod default/${slipped.metadata.name} to let go`),
       soon,
     );
-    syncOf(volume).resolve();
+    syncs.letEnd(volume);
     await programs.kubectl('delete', 'pod', slipped.metadata.name);
     await placed(volume, 'n2');
     await expectMoved(volume);
