@@ -104,6 +104,9 @@ function controllerManagerArguments(settings: ControlPlaneSettings): string[] {
     // A killed node is noticed within half a minute; its pods stay for the five minutes of the default tolerations.
     '--node-monitor-grace-period=20s',
     '--node-monitor-period=2s',
+    // With the usual 20 requests a second it takes seconds to start, and to bind a few claims.
+    '--kube-api-qps=200',
+    '--kube-api-burst=400',
     '--secure-port=0',
   ];
 }

@@ -14,7 +14,7 @@ let temporal: Client;
 
 beforeAll(async () => {
   world = await MigrationWorld.start();
-  programs = await Programs.build(world);
+  programs = await Programs.open(world);
   connection = await Connection.connect({ address: world.cluster.controlPlane.temporalAddress });
   temporal = new Client({ connection });
   await world.client.create(namespaces, { metadata: { name: 'hwameistor' } });

@@ -41,7 +41,7 @@ let clientConnection: Connection;
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   world = await MigrationWorld.start();
-  programs = await Programs.build(world);
+  programs = await Programs.open(world);
   directory = await mkdtemp(join(tmpdir(), 'rehome-forged-'));
   const address = world.cluster.controlPlane.temporalAddress;
   connection = await NativeConnection.connect({ address });

@@ -23,7 +23,7 @@ const syncs = new HeldSyncs();
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   world = await MigrationWorld.start();
-  programs = await Programs.build(world);
+  programs = await Programs.open(world);
   const source = await world.addNode('n1', '10.77.0.1');
   await world.addNode('n2', '10.77.0.2');
   await world.addNode('n3', '10.77.0.3');

@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, vi } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
-import { buildAll } from '../../worker/build.ts';
+import { BUILT } from './global-setup.ts';
 import { type MigrationWorld, NAMESPACE } from './migration-world.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -100,7 +100,7 @@ function deployed(program: Program): { readonly nodeOptions: readonly string[]; 
   return { nodeOptions: command.slice(1, -1), memory: Object.fromEntries(memory) };
 }
 
-/** The bundles in a folder of their own, and what they need to run against the cluster of a test. */
+/** The bundles, and in a folder of its own what they need to run against the cluster of a test. */
 export class Programs {
   readonly #directory: string;
   readonly #world: MigrationWorld;
@@ -111,9 +111,8 @@ export class Programs {
     this.#world = world;
   }
 
-  static async build(world: MigrationWorld): Promise<Programs> {
+  static async open(world: MigrationWorld): Promise<Programs> {
     const programs = new Programs(await mkdtemp(join(tmpdir(), 'rehome-programs-')), world);
-    await buildAll(programs.#directory);
     await programs.#apply('controller-rbac.yaml', 'agent-rbac.yaml', 'agent-admission-policy.yaml');
     await writeFile(join(programs.#directory, 'cluster-key'), 'a key for tests, long enough');
     return programs;
@@ -175,7 +174,7 @@ export class Programs {
   /** With this environment and no other, but for what its manifest says of memory. */
   run(program: Program, environment: Readonly<Record<string, string>>): RunningProgram {
     const { nodeOptions, memory } = deployed(program);
-    const running = new RunningProgram(join(this.#directory, program, 'main.cjs'), { ...memory, ...environment }, nodeOptions);
+    const running = new RunningProgram(join(BUILT, program, 'main.cjs'), { ...memory, ...environment }, nodeOptions);
     this.#started.push(running);
     return running;
   }

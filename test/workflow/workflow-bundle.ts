@@ -1,11 +1,9 @@
 /** The workflows as one script. Made once for all files of tests, each of which runs in a process of its own. */
-import { createHash } from 'node:crypto';
-import { globSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bundleWorkflowCode, DefaultLogger, type WorkflowBundle } from '@temporalio/worker';
+import { digestOfSources, ROOT } from '../digest-of-sources.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const KEPT = join(ROOT, 'dist/workflow-tests');
 
 /** Files of this folder, in the place of the workflows' own. */
@@ -13,7 +11,7 @@ export type Timings = 'short-timings' | 'impatient-timings';
 
 export async function loadWorkflowBundle(timings?: Timings): Promise<WorkflowBundle> {
   const file = join(KEPT, `${timings ?? 'bundle'}.json`);
-  const sources = digestOfSources();
+  const sources = digestOfSources('workflows/**/*.ts', 'core/**/*.ts', 'test/workflow/*-{timings,bundle}.ts');
   const kept = await readFile(file, 'utf8').then(JSON.parse, () => undefined);
   if (kept?.sources === sources) return { code: kept.code };
 
@@ -22,13 +20,6 @@ export async function loadWorkflowBundle(timings?: Timings): Promise<WorkflowBun
   await writeFile(`${file}.${process.pid}`, JSON.stringify({ sources, code }));
   await rename(`${file}.${process.pid}`, file);
   return { code };
-}
-
-function digestOfSources(): string {
-  const hash = createHash('sha256');
-  const files = globSync(['workflows/**/*.ts', 'core/**/*.ts', 'test/workflow/*-{timings,bundle}.ts', 'package-lock.json'], { cwd: ROOT });
-  for (const file of files.sort()) hash.update(file).update(readFileSync(join(ROOT, file)));
-  return hash.digest('hex');
 }
 
 function bundleWorkflows(timings: Timings | undefined): Promise<WorkflowBundle> {
