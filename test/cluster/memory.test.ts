@@ -25,7 +25,7 @@ let programs: Programs;
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   world = await MigrationWorld.start();
-  programs = await Programs.build(world);
+  programs = await Programs.open(world);
 });
 afterAll(async () => {
   await programs?.remove();
@@ -37,7 +37,7 @@ test('a controller that moves a hundred volumes at once, each to its end, stays 
   await world.addNode('n2', '10.77.0.2');
   await world.addNode('n3', '10.77.0.3');
   const volumes = Array.from({ length: MIGRATIONS }, (_, index) => `data-${index}`);
-  for (const volume of volumes) await world.addVolume(volume, source);
+  await world.addVolumes(volumes, source);
 
   const underWay = new Set<string>();
   const all = Promise.withResolvers<void>();

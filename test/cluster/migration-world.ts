@@ -210,6 +210,15 @@ export class MigrationWorld {
     if (claimed) await this.#claim(name, end, sizeBytes, options.nodeAffinity ?? true);
   }
 
+  /** All on that node, ten at a time. */
+  async addVolumes(names: readonly string[], end: MirrorEnd): Promise<void> {
+    const left = [...names];
+    const addOneByOne = async (): Promise<void> => {
+      for (let name = left.shift(); name !== undefined; name = left.shift()) await this.addVolume(name, end);
+    };
+    await Promise.all(Array.from({ length: 10 }, addOneByOne));
+  }
+
   async addReplica(volume: string, name: string, node: string, sizeBytes = 64 * MiB): Promise<LocalVolumeReplica> {
     const spec = { volumeName: volume, poolName: POOL, nodeName: node, requiredCapacityBytes: sizeBytes, delete: false };
     const replica = await this.client.create(localVolumeReplicas, { metadata: { name }, spec });
@@ -326,7 +335,8 @@ export class MigrationWorld {
 async function connectAsController({ controlPlane }: Cluster): Promise<KubeClient> {
   const kubectl = async (...args: string[]): Promise<string> =>
     (await execute(controlPlane.kubectl, [`--kubeconfig=${controlPlane.kubeconfig}`, ...args])).stdout.trim();
-  for (const file of ['namespace', 'controller-rbac', 'controller-admission-policy']) await kubectl('apply', '-f', `deploy/${file}.yaml`);
+  const files = ['namespace', 'controller-rbac', 'controller-admission-policy'];
+  await kubectl('apply', ...files.map((file) => `--filename=deploy/${file}.yaml`));
   const token = await kubectl('create', 'token', 'rehome-controller', `--namespace=${NAMESPACE}`);
   const config = loadKubeConfig(controlPlane.kubeconfig);
   config.users = config.users.map(({ name }) => ({ name, token }));

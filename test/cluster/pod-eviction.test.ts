@@ -29,7 +29,7 @@ const syncs = new HeldSyncs();
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   world = await MigrationWorld.start();
-  programs = await Programs.build(world);
+  programs = await Programs.open(world);
   const source = await world.addNode('n1', '10.77.0.1');
   await world.addNode('n2', '10.77.0.2');
   await reportNodes();
@@ -73,8 +73,8 @@ async function startController(): Promise<RunningProgram> {
   return controller;
 }
 
-async function kill(controller: RunningProgram): Promise<void> {
-  await controller.stop('SIGKILL');
+async function end(controller: RunningProgram, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  await controller.stop(signal);
   balancer.ports.splice(balancer.ports.indexOf(controllers.get(controller)!), 1);
   controllers.delete(controller);
 }
@@ -265,7 +265,7 @@ describe('a controller', () => {
     await programs.kubectl('delete', 'pod', pod.metadata.name);
     const successor = await gated(volume, pod);
     await isInPhase(volume, 'Syncing');
-    await kill(await leader());
+    await end(await leader(), 'SIGKILL');
     await programs.kubectl('delete', 'pod', successor.metadata.name);
     await gated(volume, successor);
     syncs.letEnd(volume);
@@ -277,7 +277,7 @@ describe('a controller', () => {
   test('that was away finds the evicted pod, and waits for the successor that slipped through', async () => {
     const volume = 'slipped';
     const pod = await run('Deployment', volume);
-    for (const controller of controllers.keys()) await kill(controller);
+    for (const controller of controllers.keys()) await end(controller, 'SIGTERM');
     await world.client.mergePatch(pods, pod.metadata, { status: { phase: 'Failed', reason: 'Evicted' } }, { subresource: 'status' });
     const slipped = await vi.waitFor(async () => {
       const [found] = await podsOf(volume);

@@ -15,7 +15,7 @@ let directory: string;
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   world = await MigrationWorld.start();
-  programs = await Programs.build(world);
+  programs = await Programs.open(world);
   directory = await mkdtemp(join(tmpdir(), 'rehome-requests-'));
 });
 afterAll(async () => {
@@ -47,12 +47,10 @@ class ReadRequests {
 
 const looksOf = ({ lines }: RunningProgram): number => lines.filter(({ msg }) => msg === 'observeVolume').length;
 
-async function addWaitingVolumes(from: number, to: number): Promise<void> {
-  for (let index = from; index < to; index++) {
-    // First of all: a volume that is seen free on a cordoned node moves at once.
-    await world.attach(`data-${index}`, 'n1');
-    await world.addVolume(`data-${index}`, { node: 'n1', storageAddress: '10.77.0.1' });
-  }
+async function addWaitingVolumes(names: readonly string[]): Promise<void> {
+  // First of all: a volume that is seen free on a cordoned node moves at once.
+  await Promise.all(names.map((name) => world.attach(name, 'n1')));
+  await world.addVolumes(names, { node: 'n1', storageAddress: '10.77.0.1' });
 }
 
 async function allWait(count: number): Promise<void> {
@@ -71,7 +69,7 @@ test('volumes that wait are looked at without a request to the API server, howev
   const { temporalAddress: address } = world.cluster.controlPlane;
   const agents = await FakeAgents.start({ address, nodes: ['n1', 'n2'], sizeBytes: 64 * MiB, synced: async () => undefined }, names);
   try {
-    await addWaitingVolumes(0, FEW);
+    await addWaitingVolumes(names.slice(0, FEW));
     const controller = await programs.controller(await requests.record());
     await controller.logged('triggers and reconcilers start');
     await world.cordon('n1');
@@ -91,7 +89,7 @@ test('volumes that wait are looked at without a request to the API server, howev
       return (await requests.list()).slice(before);
     };
     const few = await readsWhileLooking(FEW);
-    await addWaitingVolumes(FEW, MANY);
+    await addWaitingVolumes(names.slice(FEW));
     const many = await readsWhileLooking(MANY);
     console.log(`reads while ${FEW} volumes were looked at ${ROUNDS} times: ${few.length}, while ${MANY} were: ${many.length}`);
     expect(many.length, many.join('\n')).toBeLessThanOrEqual(few.length + ROUNDS);

@@ -1,10 +1,10 @@
 /** Controller and agent are told to stop while they work: what runs ends or is handed over, and they are gone before Kubernetes would kill them. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, type TestContext, test, vi } from 'vitest';
 import type { Mirror } from '../../core/contracts/migration.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { leases } from '../../system/kube/resources.ts';
@@ -27,7 +27,7 @@ let directory: string;
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   world = await MigrationWorld.start();
-  programs = await Programs.build(world);
+  programs = await Programs.open(world);
   const { temporalAddress: address } = world.cluster.controlPlane;
   const [connection, native] = await Promise.all([Connection.connect({ address }), NativeConnection.connect({ address })]);
   connections = [connection, native];
@@ -45,7 +45,6 @@ afterAll(async () => {
   await world?.stop();
   if (directory) await rm(directory, { recursive: true });
 });
-afterEach(() => programs.stopAll());
 
 let serial = 0;
 /** Without an agent. */
@@ -72,6 +71,13 @@ async function attemptsOf(workflow: WorkflowHandle): Promise<readonly unknown[]>
   return (events ?? []).flatMap(({ activityTaskStartedEventAttributes: started }) => (started ? [started.attempt] : []));
 }
 
+/** For an agent of its own. */
+async function recordedNode(node: string) {
+  const files = join(directory, node);
+  await mkdir(files);
+  return { files, environment: await recordNode(files) };
+}
+
 /** Tells it to stop. @returns how it ended. */
 async function stop(program: RunningProgram): Promise<{ readonly exitCode: number | null; readonly milliseconds: number }> {
   const begun = performance.now();
@@ -79,14 +85,15 @@ async function stop(program: RunningProgram): Promise<{ readonly exitCode: numbe
   return { exitCode, milliseconds: performance.now() - begun };
 }
 
-describe('an agent that is told to stop', () => {
+// Agents and controllers at once: most wait until time is up.
+describe.concurrent('an agent that is told to stop', () => {
   /** An agent whose `vgs` waits for as long as a file is there. */
   async function agentWithSlowProgram() {
     const { node } = await addNode();
-    const held = join(directory, `${node}-held`);
-    const environment = await recordNode(directory);
-    const vgs = await readFile(join(directory, 'vgs'), 'utf8');
-    await writeFile(join(directory, 'vgs'), vgs.replace('\n', `\nwhile [ -e ${held} ]; do sleep 0.1; done\n`));
+    const { environment, files } = await recordedNode(node);
+    const held = join(files, 'held');
+    const vgs = await readFile(join(files, 'vgs'), 'utf8');
+    await writeFile(join(files, 'vgs'), vgs.replace('\n', `\nwhile [ -e ${held} ]; do sleep 0.1; done\n`));
     await writeFile(held, '');
     const agent = await programs.agent(node, environment);
     await agent.logged('agent runs');
@@ -117,11 +124,57 @@ describe('an agent that is told to stop', () => {
     await goOn();
     await workflow.terminate();
   });
+});
 
+describe.concurrent('a controller that is told to stop', () => {
+  // One leads at a time.
+  const oneByOne = { concurrent: false };
+
+  /** A controller that is in the midst of a step when the API server falls silent. */
+  async function controllerInStep({ onTestFinished }: TestContext) {
+    const proxy = await world.cluster.startProxy();
+    const { KUBECONFIG = '', ...environment } = await programs.controllerEnvironment();
+    const behindProxy = join(directory, 'behind-proxy.kubeconfig');
+    const kubeconfig = await readFile(KUBECONFIG, 'utf8');
+    await writeFile(behindProxy, kubeconfig.replace(/server: .*/, `server: https://127.0.0.1:${proxy.port}`));
+    const controller = programs.run('controller', { ...environment, KUBECONFIG: behindProxy });
+    onTestFinished(async () => void (await controller.stop('SIGKILL')));
+    await controller.logged('triggers and reconcilers start');
+    proxy.freeze();
+    const workflow = await ask('findMigration', 'data');
+    await vi.waitFor(async () => expect(await stepOf(workflow)).toMatchObject({ state: STARTED }), soon);
+    return { proxy, controller, workflow };
+  }
+
+  test('lets a step end that waits for the API server', oneByOne, async (context) => {
+    const { proxy, controller, workflow } = await controllerInStep(context);
+    const stopped = stop(controller);
+    await controller.logged('triggers and reconcilers stop');
+    proxy.thaw();
+    expect(await stopped).toMatchObject({ exitCode: 0 });
+    await workflow.result();
+    expect(await attemptsOf(workflow)).toEqual([1]);
+  });
+
+  test('leaves a step for which the API server has no answer, before it would be killed', {
+    ...oneByOne,
+    timeout: 120_000,
+  }, async (context) => {
+    const { controller, workflow } = await controllerInStep(context);
+    const { exitCode, milliseconds } = await stop(controller);
+    console.log(`controller with a step that does not end: gone after ${Math.round(milliseconds)} ms`);
+    expect(exitCode).toBe(4);
+    expect(milliseconds).toBeLessThan(TERMINATION_GRACE_MILLISECONDS);
+    await workflow.terminate();
+  });
+});
+
+// When no controller runs: one would take the migration up.
+describe('an agent in a sync that is told to stop', () => {
   test('hands the wait for a sync over to the next agent within seconds', async () => {
     const [source, target] = [await addNode(), await addNode()];
-    const environment = await recordNode(directory);
-    const drbdsetup = join(directory, 'drbdsetup');
+    const { environment, files } = await recordedNode(source.node);
+    const drbdsetup = join(files, 'drbdsetup');
     await writeFile(drbdsetup, `${(await readFile(drbdsetup, 'utf8')).trim()} | sed s/name:p/name:p_rehome/\n`);
     const mirror = await syncingMirror(source, target);
     const agent = await programs.agent(source.node, environment);
@@ -156,40 +209,4 @@ describe('an agent that is told to stop', () => {
   }
 
   const endOf = ({ node, storageAddress }: Mirror['source']) => ({ node, storageAddress });
-});
-
-describe('a controller that is told to stop', () => {
-  /** A controller that is in the midst of a step when the API server falls silent. */
-  async function controllerInStep() {
-    const proxy = await world.cluster.startProxy();
-    const { KUBECONFIG = '', ...environment } = await programs.controllerEnvironment();
-    const behindProxy = join(directory, 'behind-proxy.kubeconfig');
-    const kubeconfig = await readFile(KUBECONFIG, 'utf8');
-    await writeFile(behindProxy, kubeconfig.replace(/server: .*/, `server: https://127.0.0.1:${proxy.port}`));
-    const controller = programs.run('controller', { ...environment, KUBECONFIG: behindProxy });
-    await controller.logged('triggers and reconcilers start');
-    proxy.freeze();
-    const workflow = await ask('findMigration', 'data');
-    await vi.waitFor(async () => expect(await stepOf(workflow)).toMatchObject({ state: STARTED }), soon);
-    return { proxy, controller, workflow };
-  }
-
-  test('lets a step end that waits for the API server', async () => {
-    const { proxy, controller, workflow } = await controllerInStep();
-    const stopped = stop(controller);
-    await controller.logged('triggers and reconcilers stop');
-    proxy.thaw();
-    expect(await stopped).toMatchObject({ exitCode: 0 });
-    await workflow.result();
-    expect(await attemptsOf(workflow)).toEqual([1]);
-  });
-
-  test('leaves a step for which the API server has no answer, before it would be killed', { timeout: 120_000 }, async () => {
-    const { controller, workflow } = await controllerInStep();
-    const { exitCode, milliseconds } = await stop(controller);
-    console.log(`controller with a step that does not end: gone after ${Math.round(milliseconds)} ms`);
-    expect(exitCode).toBe(4);
-    expect(milliseconds).toBeLessThan(TERMINATION_GRACE_MILLISECONDS);
-    await workflow.terminate();
-  });
 });
