@@ -1,5 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
+/** A control plane for each file. */
+const CLUSTER = { globalSetup: ['test/cluster/global-setup.ts'], testTimeout: 60_000, hookTimeout: 180_000 };
+
+/** They hold how long something takes, or how much memory: nothing else runs beside them. */
+const MEASURING = ['controller', 'leases', 'memory', 'stopping', 'triggers', 'watcher'].map((name) => `test/cluster/${name}.test.ts`);
+
 /** On real nodes, of which there is one set. */
 const LAB = {
   globalSetup: ['test/lab/global-setup.ts'],
@@ -29,7 +35,7 @@ export default defineConfig({
         test: {
           name: 'workflow',
           include: ['test/workflow/**/*.test.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 60_000,
           hookTimeout: 120_000,
         },
@@ -39,11 +45,13 @@ export default defineConfig({
         test: {
           name: 'cluster',
           include: ['test/cluster/**/*.test.ts'],
-          fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 180_000,
+          exclude: MEASURING,
+          maxWorkers: 2,
+          ...CLUSTER,
         },
       },
+      // After those, one file at a time.
+      { extends: true, test: { name: 'cluster-measuring', include: MEASURING, fileParallelism: false, ...CLUSTER } },
       { extends: true, test: { name: 'lab', include: ['test/lab/**/*.test.ts'], ...LAB } },
       { extends: true, test: { name: 'lab-long', include: ['test/lab-long/**/*.test.ts'], ...LAB } },
       { extends: true, test: { name: 'chaos', include: ['test/chaos/**/*.test.ts'], ...LAB } },

@@ -189,7 +189,7 @@ describe.concurrent('an abort that is terminated when it is about to', () => {
   );
 });
 
-test('a migration that is terminated while it has a proven copy beside its users keeps the copy, and proves it again', async ({
+test.concurrent('a migration that is terminated while it has a proven copy beside its users keeps the copy, and proves it again', async ({
   harness,
 }) => {
   const volume = Object.assign(harness.world.volumes.get(harness.data)!, { heldBy: ['pod default/db-0'], online: true });
@@ -206,7 +206,9 @@ test('a migration that is terminated while it has a proven copy beside its users
   expectMoved(harness);
 });
 
-test('a parked migration that is terminated parks again where its cause is still there, and goes on by retry', async ({ harness }) => {
+test.concurrent('a parked migration that is terminated parks again where its cause is still there, and goes on by retry', async ({
+  harness,
+}) => {
   harness.world.faults.fail('ensureSourceMirror', 'NotPermitted', { times: 2, permanent: true });
   const isParked = () =>
     eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'NeedsAttention', parkedIn: 'Preparing' }));

@@ -22,7 +22,7 @@ async function oneSyncs(harness: Harness): Promise<{ first: string; waiting: str
   return { first, waiting, open: gate.open };
 }
 
-test('volumes of a node sync one after the other where one may sync at a time, and all move', async ({ harness }) => {
+test.concurrent('volumes of a node sync one after the other where one may sync at a time, and all move', async ({ harness }) => {
   const { waiting, open } = await oneSyncs(harness);
   for (const volume of waiting) expect(harness.migrateObject(volume).phase).toBe('AwaitingDetach');
   open();
@@ -34,7 +34,7 @@ test('volumes of a node sync one after the other where one may sync at a time, a
   await eventually(async () => expect((await harness.limiter().describe()).status.name).toBe('COMPLETED'));
 });
 
-test('a limit that is raised meanwhile holds from the next look of those that wait on', async ({ harness }) => {
+test.concurrent('a limit that is raised meanwhile holds from the next look of those that wait on', async ({ harness }) => {
   const { world } = harness;
   const { waiting, open } = await oneSyncs(harness);
   // Another controller, with another configuration, does the same.
@@ -46,7 +46,9 @@ test('a limit that is raised meanwhile holds from the next look of those that wa
   await harness.eviction().result();
 });
 
-test('one that waits for its turn can be aborted, and the turn of one that was terminated goes to the next', async ({ harness }) => {
+test.concurrent('one that waits for its turn can be aborted, and the turn of one that was terminated goes to the next', async ({
+  harness,
+}) => {
   const { first, waiting, open } = await oneSyncs(harness);
   const [aborted = '', next = ''] = waiting;
   // Turns are not lost where the look for what has ended fails.
@@ -59,7 +61,7 @@ test('one that waits for its turn can be aborted, and the turn of one that was t
   expect([first, next].map((volume) => harness.migrateObject(volume).phase)).toEqual(['Completed', 'Completed']);
 });
 
-test('a parked migration gives its turn to others', async ({ harness }) => {
+test.concurrent('a parked migration gives its turn to others', async ({ harness }) => {
   const { world, n1 } = harness;
   world.syncLimits.perNode = 1;
   const other = harness.volume('a');
@@ -89,7 +91,9 @@ async function oneWaitsForAnother(harness: Harness): Promise<{ other: string; op
   return { other, open: gate.open };
 }
 
-test('a migration whose target has died gives its turn to others, and takes one again when its agent is back', async ({ harness }) => {
+test.concurrent('a migration whose target has died gives its turn to others, and takes one again when its agent is back', async ({
+  harness,
+}) => {
   const { world, n2, n3, data } = harness;
   const { other, open } = await oneWaitsForAnother(harness);
   await harness.stopAgent(n2);
@@ -104,7 +108,9 @@ test('a migration whose target has died gives its turn to others, and takes one 
   expect(world.volumes.get(data)?.affinity).toBe(n2);
 });
 
-test('a migration whose ends do not reach each other gives its turn to others, and goes on when they do', async ({ harness }) => {
+test.concurrent('a migration whose ends do not reach each other gives its turn to others, and goes on when they do', async ({
+  harness,
+}) => {
   const { world, n2, n3, data } = harness;
   const { other, open } = await oneWaitsForAnother(harness);
   world.node(n2).storageCut = true;

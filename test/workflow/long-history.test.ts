@@ -4,7 +4,9 @@ import { workflowTest } from './workflow-test.ts';
 
 const test = workflowTest({ longHistoryEvents: 20 });
 
-test('a drain whose workflows begin a new history all the time moves every volume, and hears of every end', async ({ harness }) => {
+test.concurrent('a drain whose workflows begin a new history all the time moves every volume, and hears of every end', async ({
+  harness,
+}) => {
   const { world, n1, n2, data } = harness;
   const volumes = [data, ...['a', 'b'].map((name) => harness.volume(name))];
   for (const volume of volumes.slice(1)) world.addVolume(volume, n1);
@@ -14,7 +16,7 @@ test('a drain whose workflows begin a new history all the time moves every volum
   expect(world.migrates).toHaveLength(3);
 });
 
-test('a migration that waits under one history after the other keeps its followers and can be aborted', async ({ harness }) => {
+test.concurrent('a migration that waits under one history after the other keeps its followers and can be aborted', async ({ harness }) => {
   const { world, data } = harness;
   world.volumes.get(data)!.heldBy = ['pod default/db-0'];
   await harness.cordon();

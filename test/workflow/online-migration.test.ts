@@ -21,7 +21,7 @@ const ready = (harness: Harness) =>
     }),
   );
 
-describe('a volume that is copied beside its users', () => {
+describe.concurrent('a volume that is copied beside its users', () => {
   test('is proven before they have to go, and cut over without another copy or verify', async ({ harness }) => {
     const { world, n1 } = harness;
     const volume = usedVolume(harness);

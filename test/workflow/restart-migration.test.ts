@@ -1,18 +1,11 @@
 import { Worker } from '@temporalio/worker';
-import { describe, expect, onTestFinished } from 'vitest';
+import { describe, expect } from 'vitest';
 import { workflowId } from '../../core/contracts/names.ts';
-import { eventually, type Harness } from './harness.ts';
+import { expectMoved } from './expect-moved.ts';
+import { eventually } from './harness.ts';
 import { workflowTest } from './workflow-test.ts';
 
 const test = workflowTest();
-
-function expectMoved({ world, n1, n2, data }: Harness, content = `bits of ${data}`): void {
-  expect(world.node(n2).volumes.get(data)).toMatchObject({ content, active: true });
-  expect(world.volumes.get(data)).toMatchObject({ affinity: n2 });
-  expect([...world.volumes.get(data)!.replicas.keys()]).toEqual([n2]);
-  expect(world.node(n1).volumes.has(data)).toBe(false);
-  for (const { mirrors, reservations } of world.nodes.values()) expect([mirrors.size, reservations.size]).toEqual([0, 0]);
-}
 
 describe.concurrent('a migration whose workflow was terminated is continued by a new one', () => {
   test('from the closed source on, which is verified before it is given up', async ({ harness }) => {
@@ -86,7 +79,7 @@ describe.concurrent('a finished migration that is reset', () => {
   });
 });
 
-test('a migration in cut-over that is reset goes forward from there, in spite of the abort that is applied to it again', async ({
+test.concurrent('a migration in cut-over that is reset goes forward from there, in spite of the abort that is applied to it again', async ({
   harness,
 }) => {
   const gate = harness.world.faults.gate('switchObjects');
@@ -99,7 +92,7 @@ test('a migration in cut-over that is reset goes forward from there, in spite of
   expectMoved(harness);
 });
 
-test('a migration goes on under the next controller when its own dies in mid-sync', async ({ bed }) => {
+test.concurrent('a migration goes on under the next controller when its own dies in mid-sync', async ({ bed, onTestFinished }) => {
   const harness = await bed.harness({ ownController: true });
   onTestFinished(() => harness.stop());
   const gate = harness.world.faults.gate('awaitSync');
@@ -114,13 +107,13 @@ test('a migration goes on under the next controller when its own dies in mid-syn
   expectMoved(harness);
 });
 
-test('nothing to move ends at once: no record is opened', async ({ harness }) => {
+test.concurrent('nothing to move ends at once: no record is opened', async ({ harness }) => {
   harness.world.volumes.get(harness.data)!.replicas.clear();
   expect(await (await harness.migrate()).result()).toMatchObject({ outcome: 'NothingToMove' });
   expect(harness.world.migrates).toEqual([]);
 });
 
-test('the history of a migration with all its turns replays to the same commands', async ({ bed, harness }) => {
+test.concurrent('the history of a migration with all its turns replays to the same commands', async ({ bed, harness }) => {
   const { world, n1 } = harness;
   world.faults.fail('ensureSourceMirror', 'NotPermitted', { permanent: true });
   const gate = world.faults.gate(`awaitSync ${n1}`);

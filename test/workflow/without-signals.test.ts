@@ -4,7 +4,7 @@ import { workflowTest } from './workflow-test.ts';
 
 const test = workflowTest({ shortTimings: true });
 
-test('a step that waits for an agent that is away says so', async ({ harness }) => {
+test.concurrent('a step that waits for an agent that is away says so', async ({ harness }) => {
   const { world, n1, n2 } = harness;
   await harness.stopAgent(n2);
   const migration = await harness.migrate();
@@ -15,7 +15,7 @@ test('a step that waits for an agent that is away says so', async ({ harness }) 
   expect(world.journal.filter((step) => step === `ensureSourceMirror ${n1}`)).toHaveLength(1);
 });
 
-test('a step that syncs for long shows how far it is', async ({ harness }) => {
+test.concurrent('a step that syncs for long shows how far it is', async ({ harness }) => {
   const gate = harness.world.faults.gate('awaitSync');
   const migration = await harness.migrate();
   await gate.reached;
@@ -26,7 +26,7 @@ test('a step that syncs for long shows how far it is', async ({ harness }) => {
   expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
 });
 
-test('a migration whose node was uncordoned while it synced is taken back', async ({ harness }) => {
+test.concurrent('a migration whose node was uncordoned while it synced is taken back', async ({ harness }) => {
   const { world, n1 } = harness;
   const before = world.snapshot();
   const gate = world.faults.gate('awaitSync');
@@ -37,7 +37,7 @@ test('a migration whose node was uncordoned while it synced is taken back', asyn
   expect(world.snapshot()).toEqual(before);
 });
 
-test('a terminated migration is noticed by the eviction and started again', async ({ harness }) => {
+test.concurrent('a terminated migration is noticed by the eviction and started again', async ({ harness }) => {
   const { world, n2, data } = harness;
   const gate = world.faults.gate('awaitSync');
   await harness.cordon();
@@ -49,7 +49,7 @@ test('a terminated migration is noticed by the eviction and started again', asyn
   expect(world.migrates).toHaveLength(1);
 });
 
-test('an abort leaves the share of a target whose agent falls silent meanwhile', async ({ harness }) => {
+test.concurrent('an abort leaves the share of a target whose agent falls silent meanwhile', async ({ harness }) => {
   const { world, n1, n2 } = harness;
   const gate = world.faults.gate('awaitSync');
   const migration = await harness.migrate();
@@ -63,25 +63,9 @@ test('an abort leaves the share of a target whose agent falls silent meanwhile',
   expect(harness.migrateObject().message).toMatch(/is away and removes its share when it returns$/);
 });
 
-test('a node that was given up is tried again after a while: somebody may have repaired it', async ({ harness }) => {
-  const { world, n1, n2 } = harness;
-  world.faults.fail(`ensureTargetMirror ${n2}`, 'PoolFull');
-  const migration = await harness.migrate();
-  await eventually(() => expect(harness.migrateObject().message).toBe(`no node can take the volume: ${n1} SourceNode, ${n2} PoolFull`));
-  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
-});
-
-test('a PersistentVolume that is held is waited for without a person', async ({ harness }) => {
-  const { world } = harness;
-  world.faults.fail('switchObjects', 'PersistentVolumeRefused', { message: 'it is attached', times: 1000, permanent: true });
-  const migration = await harness.migrate();
-  await eventually(() => expect(harness.migrateObject().message).toBe('waits: switchObjects: it is attached'));
-  world.faults.mend('switchObjects');
-  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
-  expect(harness.migrateObject().phases).not.toContain('NeedsAttention');
-});
-
-test('a PersistentVolume that is held for long calls a person, and still goes on by itself at the next look', async ({ harness }) => {
+test.concurrent('a PersistentVolume that is held for long calls a person, and still goes on by itself at the next look', async ({
+  harness,
+}) => {
   const { world } = harness;
   world.faults.fail('switchObjects', 'PersistentVolumeRefused', { message: 'it is attached', times: 1000, permanent: true });
   const migration = await harness.migrate();
@@ -92,7 +76,7 @@ test('a PersistentVolume that is held for long calls a person, and still goes on
   expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
 });
 
-test('an eviction that cannot start one of its migrations moves the others, says so, and tries again', async ({ harness }) => {
+test.concurrent('an eviction that cannot start one of its migrations moves the others, says so, and tries again', async ({ harness }) => {
   const { world, n1, n2, data } = harness;
   const log = harness.volume('log');
   world.addVolume(log, n1);
@@ -111,7 +95,7 @@ test('an eviction that cannot start one of its migrations moves the others, says
   expect(world.volumes.get(data)?.affinity).toBe(n2);
 });
 
-test('an eviction of many volumes starts ten migrations at a time', async ({ harness }) => {
+test.concurrent('an eviction of many volumes starts ten migrations at a time', async ({ harness }) => {
   const { world, n1 } = harness;
   const volumes = Array.from({ length: 14 }, (_, index) => harness.volume(`v${index}`));
   for (const volume of volumes) world.addVolume(volume, n1);
@@ -131,4 +115,23 @@ test('an eviction of many volumes starts ten migrations at a time', async ({ har
   gate.resolve();
   await harness.eviction().result();
   expect(started).toBe(14);
+});
+
+// What the next two look for lasts a moment: nothing runs beside them.
+test('a node that was given up is tried again after a while: somebody may have repaired it', async ({ harness }) => {
+  const { world, n1, n2 } = harness;
+  world.faults.fail(`ensureTargetMirror ${n2}`, 'PoolFull');
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().message).toBe(`no node can take the volume: ${n1} SourceNode, ${n2} PoolFull`));
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+});
+
+test('a PersistentVolume that is held is waited for without a person', async ({ harness }) => {
+  const { world } = harness;
+  world.faults.fail('switchObjects', 'PersistentVolumeRefused', { message: 'it is attached', times: 1000, permanent: true });
+  const migration = await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().message).toBe('waits: switchObjects: it is attached'));
+  world.faults.mend('switchObjects');
+  expect(await migration.result()).toMatchObject({ outcome: 'Completed' });
+  expect(harness.migrateObject().phases).not.toContain('NeedsAttention');
 });
