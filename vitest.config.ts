@@ -4,7 +4,9 @@ import { defineConfig } from 'vitest/config';
 const CLUSTER = { globalSetup: ['test/cluster/global-setup.ts'], testTimeout: 60_000, hookTimeout: 180_000 };
 
 /** They hold how long something takes, or how much memory: nothing else runs beside them. */
-const MEASURING = ['controller', 'leases', 'memory', 'stopping', 'triggers', 'watcher'].map((name) => `test/cluster/${name}.test.ts`);
+const MEASURING = ['controller', 'leases', 'memory', 'migrate-by-kubectl', 'stopping', 'triggers', 'watcher'].map(
+  (name) => `test/cluster/${name}.test.ts`,
+);
 
 /** On real nodes, of which there is one set. */
 const LAB = {
