@@ -57,8 +57,10 @@ function deployment(replicas: number, container: object, claims: readonly string
 /** Of four kinds: ext4, xfs on a thin volume, a raw device, the smallest there is. */
 const FOUR = ['files', 'archive', 'raw', 'tiny'] as const;
 
-/** One pod on n1 with four volumes, which says in each of its file systems where it ran. */
-async function podWithFour(): Promise<void> {
+const storage = async (): Promise<string[][]> => (await Promise.all(lab.machines.map(nodeStorage))).map(withoutThinPool);
+
+/** One pod on n1 with four volumes, which says in each of its file systems where it ran. @returns the nodes' storage while nobody used any of them. */
+async function podWithFour(): Promise<string[][]> {
   await lab.createVolume({ name: 'files', node: 'n1', size: '32Mi' });
   await lab.createVolume({ name: 'archive', node: 'n1', size: '320Mi', fileSystem: 'xfs', thin: true });
   await lab.createVolume({ name: 'raw', node: 'n1', size: '12Mi', fileSystem: 'block' });
@@ -71,9 +73,11 @@ async function podWithFour(): Promise<void> {
     volumeMounts: fileSystems,
     volumeDevices: [{ name: 'raw', devicePath: '/dev/raw' }],
   };
+  const unused = await storage();
   await lab.apply(deployment(1, container, FOUR));
   const pod = await eventually('a running pod', 90, async () => (await running())[0]);
   await eventually('what the pod writes', 20, async () => (await inVolume(pod, 'tiny', 'cat nodes')) === 'n1\n');
+  return unused;
 }
 
 test('the volumes of a pod leave for one node together, where the pod runs again with all that it wrote', async () => {
@@ -98,9 +102,7 @@ test('the volumes of a pod leave for one node together, where the pod runs again
 });
 
 test('an abort of one of them leaves all as they were, and the pod runs again where it ran', async () => {
-  await podWithFour();
-  const storage = async (): Promise<string[][]> => (await Promise.all(lab.machines.map(nodeStorage))).map(withoutThinPool);
-  const before = await storage();
+  const before = await podWithFour();
   await n1.rate('20mbit');
   await drain('n1');
   await eventually('a sync of the largest', 90, async () => ((await cluster.migration('archive'))?.status?.progress?.syncedBytes ?? 0) > 0);
