@@ -5,6 +5,8 @@ import { isLeaseHeld, LeaseHeartbeat } from '../../system/kube/lease.ts';
 import { leases } from '../../system/kube/resources.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 
+const soon = { timeout: 10_000 };
+
 let cluster: Cluster;
 beforeAll(async () => {
   cluster = await startCluster();
@@ -126,7 +128,7 @@ describe("an agent's heartbeat", () => {
     });
     running.push(heartbeat);
     heartbeat.start();
-    await vi.waitFor(async () => expect(await isHeld('agent-n1')).toBe(true));
+    await vi.waitFor(async () => expect(await isHeld('agent-n1')).toBe(true), soon);
     await cluster.client.delete(leases, lease('agent-n1'));
     await vi.waitFor(async () => expect(await isHeld('agent-n1')).toBe(true), { timeout: 5000 });
     await heartbeat.stop();
@@ -145,7 +147,7 @@ describe("an agent's heartbeat", () => {
     });
     running.push(heartbeat);
     heartbeat.start();
-    await vi.waitFor(async () => expect(await isHeld('agent-n2')).toBe(true));
+    await vi.waitFor(async () => expect(await isHeld('agent-n2')).toBe(true), soon);
     proxy.cut();
     await vi.waitFor(async () => expect(await isHeld('agent-n2')).toBe(false), { timeout: 5000 });
     proxy.heal();

@@ -6,6 +6,8 @@ import { type Node, nodes } from '../../system/kube/resources.ts';
 import { Watcher, type WatcherLimits, withoutManagedFields } from '../../system/kube/watcher.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 
+const soon = { timeout: 10_000 };
+
 let cluster: Cluster;
 const unhandled: unknown[] = [];
 const remember = (reason: unknown): number => unhandled.push(reason);
@@ -76,7 +78,7 @@ describe('a watcher', () => {
     expect(watcher.secondsSinceContact()).toBeLessThan(1);
 
     await cluster.client.delete(nodes, { name: 'n1' });
-    await vi.waitFor(() => expect(changes.at(-1)).toBe('- n1'));
+    await vi.waitFor(() => expect(changes.at(-1)).toBe('- n1'), soon);
     expect(watcher.list()).toEqual([]);
     expect(errors).toEqual([]);
   });
@@ -126,7 +128,7 @@ describe('a watcher', () => {
     const proxy = await cluster.startProxy();
     const { changes, errors } = await watchNodes(cluster.clientBehind(proxy), { silenceSeconds: 2 });
     await createNode('n1');
-    await vi.waitFor(() => expect(changes).toContain('+ n1'));
+    await vi.waitFor(() => expect(changes).toContain('+ n1'), soon);
     proxy.freeze();
     proxy.heal();
     await cordon('n1');
@@ -137,7 +139,7 @@ describe('a watcher', () => {
 
   test('lists everything again from time to time without telling what it knew', async () => {
     await createNode('n1');
-    await vi.waitFor(async () => expect((await cluster.client.get(nodes, { name: 'n1' })).spec?.taints).toBeDefined());
+    await vi.waitFor(async () => expect((await cluster.client.get(nodes, { name: 'n1' })).spec?.taints).toBeDefined(), soon);
     const lists = vi.spyOn(cluster.client, 'pages');
     const { changes, errors } = await watchNodes(cluster.client, { relistSeconds: 1 });
     await vi.waitFor(() => expect(lists.mock.calls.length).toBeGreaterThanOrEqual(3), { timeout: 10_000 });
@@ -167,7 +169,7 @@ describe('a watcher', () => {
     await watcher.waitForSync(10);
     await createNode('unreadable');
     await createNode('n1');
-    await vi.waitFor(() => expect(seen).toContain('n1'));
+    await vi.waitFor(() => expect(seen).toContain('n1'), soon);
     expect(errors).toContain('Error: cannot project');
     expect(errors).toContain('Error: cannot handle n1');
     expect(seen).not.toContain('unreadable');
@@ -198,7 +200,7 @@ describe('a watcher', () => {
     expect(proxy.connections).toBeGreaterThan(0);
     await watcher.stop();
     await client.close();
-    await vi.waitFor(() => expect(proxy.connections).toBe(0));
+    await vi.waitFor(() => expect(proxy.connections).toBe(0), soon);
     await createNode('n1');
     expect(changes).toEqual([]);
   });
