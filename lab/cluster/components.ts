@@ -18,6 +18,11 @@ export interface ControlPlaneSettings {
   readonly address: string;
   readonly ports: Ports;
   readonly programs: Programs;
+  /**
+   * What the controller manager asks of the API server at most. Default 20, its own. With ten times as much it starts seconds earlier and binds claims at
+   * once, and beside emulated nodes a drain takes 8 s longer, because it then hardly rests.
+   */
+  readonly controllerManagerRequestsPerSecond?: number;
 }
 
 export const COMPONENTS = ['etcd', 'apiserver', 'controller-manager', 'scheduler', 'temporal'] as const;
@@ -95,6 +100,7 @@ function apiserverArguments(settings: ControlPlaneSettings): string[] {
 
 function controllerManagerArguments(settings: ControlPlaneSettings): string[] {
   const pki = (name: string): string => join(pkiDirectory(settings), name);
+  const { controllerManagerRequestsPerSecond: requests } = settings;
   return [
     `--kubeconfig=${kubeconfigFile(settings, 'controller-manager')}`,
     '--leader-elect=false',
@@ -104,9 +110,7 @@ function controllerManagerArguments(settings: ControlPlaneSettings): string[] {
     // A killed node is noticed within half a minute; its pods stay for the five minutes of the default tolerations.
     '--node-monitor-grace-period=20s',
     '--node-monitor-period=2s',
-    // With the usual 20 requests a second it takes seconds to start, and to bind a few claims.
-    '--kube-api-qps=200',
-    '--kube-api-burst=400',
+    ...(requests === undefined ? [] : [`--kube-api-qps=${requests}`, `--kube-api-burst=${2 * requests}`]),
     '--secure-port=0',
   ];
 }

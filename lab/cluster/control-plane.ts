@@ -176,5 +176,5 @@ export async function startControlPlane({ directory }: { readonly directory: str
     freePorts(5),
   ]);
   const ports = { etcdClient: etcdClient!, etcdPeer: etcdPeer!, apiserver: apiserver!, temporal: temporal!, temporalUi: temporalUi! };
-  return ControlPlane.create({ directory, address: '127.0.0.1', ports, programs });
+  return ControlPlane.create({ directory, address: '127.0.0.1', ports, programs, controllerManagerRequestsPerSecond: 200 });
 }
