@@ -3,6 +3,7 @@ import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts'
 import { Annotation } from '../../core/contracts/names.ts';
 import type { LocalStorageNode, LocalVolume, LocalVolumeMigrate, Pool, ThinPool } from '../../core/contracts/objects/index.ts';
 import {
+  type Accessibility,
   type CandidateNode,
   type Companions,
   DEFAULT_TOPOLOGY,
@@ -46,7 +47,6 @@ export function demandOf(
 ): VolumeDemand {
   const { ref, sourceNode, pool, sizeBytes, thin, givenUp } = request;
   const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
-  const { nodes = [], zones = [], regions = [] } = localVolume?.spec.accessibility ?? {};
   const replicas = replicasOf(stores, ref.volume).map(({ spec }) => spec.nodeName);
   const podsMatter = migrate?.metadata.annotations?.[Annotation.replicaAffinity] !== 'forbid';
   const companions = companionsOf(stores, ref.volume);
@@ -59,7 +59,7 @@ export function demandOf(
     volumeBytes: sizeBytes,
     spaceBytes: spaceBytes(sizeBytes, thin !== undefined),
     thin,
-    accessibility: { nodes, zones, regions },
+    accessibility: accessibilityOf(localVolume),
     replicaNodes: new Set([sourceNode, ...replicas, ...(localVolume ? replicaNodesOf(stores, localVolume) : [])]),
     pods,
     attached: pods.length > 0 ? [ref.volume, ...companionNames] : [],
@@ -92,9 +92,9 @@ function placesOf(
 }
 
 /** As its own demand will be, but for what a thin one has taken of its pool, which its node is asked for when its own move begins. */
-function followingVolume({ metadata, spec }: LocalVolume, nodes: readonly string[], source: LocalStorageNode | undefined): FollowingVolume {
+function followingVolume(localVolume: LocalVolume, nodes: readonly string[], source: LocalStorageNode | undefined): FollowingVolume {
+  const { metadata, spec } = localVolume;
   const { poolName: pool, requiredCapacityBytes: volumeBytes, thin: isThin = false } = spec;
-  const { nodes: allowed = [], zones = [], regions = [] } = spec.accessibility ?? {};
   const thinPools = thinPoolsOf(source?.status?.pools?.[pool] ?? {});
   const thinPool = thinPools.find(({ thinVolumes = [] }) => thinVolumes.includes(metadata.name)) ?? thinPools[0];
   return {
@@ -103,9 +103,15 @@ function followingVolume({ metadata, spec }: LocalVolume, nodes: readonly string
     volumeBytes,
     spaceBytes: spaceBytes(volumeBytes, isThin),
     thin: isThin && thinPool ? { pool: thinPool.name, allocatedBytes: 0, chunkBytes: thinPool.chunkSize ?? EXTENT_BYTES } : undefined,
-    accessibility: { nodes: allowed, zones, regions },
+    accessibility: accessibilityOf(localVolume),
     replicaNodes: new Set(nodes),
   };
+}
+
+/** Where nothing is said, anywhere. */
+function accessibilityOf(localVolume: LocalVolume | undefined): Accessibility {
+  const { nodes = [], zones = [], regions = [] } = localVolume?.spec.accessibility ?? {};
+  return { nodes, zones, regions };
 }
 
 const PRESSURES = ['MemoryPressure', 'DiskPressure', 'PIDPressure'];

@@ -24,6 +24,9 @@ export const observeNodeEviction =
   async ({ node: name }) => {
     const node = await kube.find(nodes, { name });
     const away = migrationsAwayFrom(stores, name);
+    const heldBack = new Set(away.filter(isHeld).map(({ spec }) => spec.volumeName));
+    const isHeldBack = (volume: string) =>
+      heldBack.has(volume) || (heldBack.size > 0 && companionsOf(stores, volume).some(({ metadata }) => heldBack.has(metadata.name)));
     // What somebody else asked for is this eviction's business only as long as it wants the same.
     const concerns = (migrate: LocalVolumeMigrate) => isOpen(migrate) && (isToBeEmptied(node) || triggerOf(migrate) === 'node-drain');
     return {
@@ -32,9 +35,7 @@ export const observeNodeEviction =
       disabled: isEvictionDisabled(node),
       volumes: volumesOn(stores, name).map((volume) => {
         const stays = whyStays(stores, volume, name);
-        const together = new Set([volume, ...companionsOf(stores, volume).map(({ metadata }) => metadata.name)]);
-        const held = away.some((migrate) => together.has(migrate.spec.volumeName) && isHeld(migrate));
-        return { volume, held, ...(stays && { stays }) };
+        return { volume, held: isHeldBack(volume), ...(stays && { stays }) };
       }),
       running: away.filter(concerns).map(describeRunning),
       ...(delaySeconds > 0 && { delaySeconds }),

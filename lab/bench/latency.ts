@@ -40,6 +40,7 @@ type Spans = Readonly<Record<string, Span>>;
 /** One sync lasts seconds: the windows of several are put together. */
 export async function measureLatency(site: Site, steps: Steps, { pairs, bytes }: SyncOptions): Promise<LatencyRun[]> {
   const collector = await Collector.listen();
+  const writerBytes = Math.max(bytes, MINIMUM_WRITER_BYTES);
   const measure = async (moved: string, move: (run: number) => Promise<Spans>): Promise<LatencyRun> => {
     const seen = new Map<string, number[]>();
     for (let run = 1; run <= pairs; run += 1) {
@@ -51,10 +52,10 @@ export async function measureLatency(site: Site, steps: Steps, { pairs, bytes }:
     return { moved, windows: Array.from(seen, ([name, microseconds]) => toWindow(name, microseconds)) };
   };
   try {
-    await startWriter(site, collector, Math.max(bytes, MINIMUM_WRITER_BYTES));
+    await startWriter(site, collector, writerBytes);
     const others = await measure('another volume of the node', (run) => moveBeside(site, `bench-beside-${run}`, bytes));
     await site.allowOnline(WRITER);
-    const own = await measure("the writer's own volume", () => copyBeneath(site, Math.max(bytes, MINIMUM_WRITER_BYTES)));
+    const own = await measure("the writer's own volume", () => copyBeneath(site, writerBytes));
     await stopWriter(site);
     return [others, own];
   } finally {

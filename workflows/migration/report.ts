@@ -43,21 +43,27 @@ export async function report(run: MigrationRun, phase: Phase, message: string, f
   Object.assign(run, { phase, message, doing: message, refusals });
   show(run);
   const ref = requireRef(run);
-  const { unfit, verified: proven } = run;
-  if (!said) await inTurn(run, (cluster) => cluster.reportPhase({ ref, phase, message, proven, ...(unfit && { unfit }), ...facts }));
+  const told = { ref, phase, message, ...standingFacts(run), ...facts };
+  if (!said) await inTurn(run, (cluster) => cluster.reportPhase(told));
 }
 
 /** Says in the same phase why it waits; without an obstacle, what it does. */
 export async function reportObstacle(run: MigrationRun, obstacle: string | undefined): Promise<void> {
-  const { ref, phase, parkedIn, unfit, verified: proven, message: said } = run;
+  const { ref, phase, parkedIn, message: said } = run;
   const message = obstacle ?? run.doing;
   if (message === said || !ref) return;
   run.message = message;
   show(run);
+  const parked = phase === 'NeedsAttention' && parkedIn && { parkedIn };
+  const told = { ref, phase, message, ...standingFacts(run), ...parked };
   await inTurn(run, async (cluster) => {
-    const parked = phase === 'NeedsAttention' && parkedIn && { parkedIn };
-    if (run.phase === phase) await cluster.reportPhase({ ref, phase, message, proven, ...(unfit && { unfit }), ...parked });
+    if (run.phase === phase) await cluster.reportPhase(told);
   });
+}
+
+/** What holds whatever is reported. */
+function standingFacts({ unfit, verified: proven }: MigrationRun): ReportedFacts {
+  return { proven, ...(unfit && { unfit }) };
 }
 
 /** One after another: agents take their permissions from the phase that is written last. */
