@@ -20,7 +20,7 @@ export interface RunOptions {
   readonly secrets?: readonly string[];
   /** Descriptors the program inherits as its numbers 3, 4, …: they keep locks held for as long as it lives, even if this process dies. */
   readonly inheritedDescriptors?: readonly number[];
-  /** Variables that it finds beside those of this process. */
+  /** Variables that it finds beside PATH and the locale: of those of this process it has no need, and some are nobody else's business. */
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -71,7 +71,7 @@ const KILL_GRACE_MILLISECONDS = 1000;
 
 export const run: Run = async (program, args, options = {}) => {
   const child = spawn(program, args, {
-    env: { ...process.env, ...options.environment, LC_ALL: 'C' },
+    env: { PATH: process.env.PATH, ...options.environment, LC_ALL: 'C' },
     stdio: ['ignore', 'pipe', 'pipe', ...(options.inheritedDescriptors ?? [])],
     // A process group of its own.
     detached: true,

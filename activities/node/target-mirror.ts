@@ -16,22 +16,16 @@ import { tag } from './mirror-tags.ts';
 import { KEEPS_MIRROR, MAKES_MIRROR } from './permission.ts';
 
 /** @param inUse somebody writes to the volume meanwhile. */
-export function ensureTargetMirror(
-  deps: NodeDependencies,
-  mirror: Mirror,
-  sourceEndpoint: MirrorEndpoint,
-  inUse: boolean,
-): Promise<MirrorEndpoint> {
+export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourceEndpoint: MirrorEndpoint, inUse: boolean): Promise<void> {
   return act(deps, mirror, { role: 'target', phases: [...MAKES_MIRROR, ...KEEPS_MIRROR] }, async (step) => {
     const found = await lookAround(step);
     requireMetadata(step, found);
     await ensureVolume(step, found, sourceEndpoint);
-    const logicalBlockSizeBytes = await checkDevice(step, sourceEndpoint);
+    await checkDevice(step, sourceEndpoint);
     const thin = isThin(found, sourceEndpoint) && (await prepareThin(step));
     const pair = await ensureAttached(step, found, sourceEndpoint.port, { path: step.names.devicePath, thin });
     await ensureConnecting(step, pair);
     if (inUse) await step.drbd.controlSync(pair, besideUsers(deps.syncSettings));
-    return { port: pair.local.port, minor: pair.minor, logicalBlockSizeBytes };
   });
 }
 
@@ -82,15 +76,15 @@ function asPoolFull(error: unknown): never {
 
 /**
  * The same size, which extents of another size would change, and blocks no larger than the source's: software that writes in those could not write
- * here. @returns the logical block size in bytes. @throws LogicalVolumeSizeMismatch, BlockSizeTooLarge
+ * here. @throws LogicalVolumeSizeMismatch, BlockSizeTooLarge
  */
-async function checkDevice({ host, mirror, names }: MirrorStep, source: MirrorEndpoint): Promise<number> {
+async function checkDevice({ host, mirror, names }: MirrorStep, source: MirrorEndpoint): Promise<void> {
   const device = await host.deviceNumber(names.devicePath);
   const sizeBytes = (await readDeviceSectors(host, device)) * SECTOR_BYTES;
   if (sizeBytes !== mirror.sizeBytes) {
     throw failure('LogicalVolumeSizeMismatch', `the volume has ${sizeBytes} bytes on the target instead of ${mirror.sizeBytes}`);
   }
   const blockBytes = await readLogicalBlockSizeBytes(host, device);
-  if (blockBytes <= source.logicalBlockSizeBytes) return blockBytes;
+  if (blockBytes <= source.logicalBlockSizeBytes) return;
   throw failure('BlockSizeTooLarge', `the target's logical blocks have ${blockBytes} bytes, the source's ${source.logicalBlockSizeBytes}`);
 }

@@ -119,9 +119,9 @@ export interface NodeActivities {
     readonly mirror: Mirror;
     readonly sourceEndpoint: MirrorEndpoint;
     readonly inUse?: boolean;
-  }): Promise<MirrorEndpoint>;
+  }): Promise<void>;
 
-  /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
+  /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; waits a while for the target's end, and returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;
 
   /** sync, source, phases Syncing, Verifying, AwaitingDetach, CuttingOver. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */

@@ -134,6 +134,8 @@ function temporalArguments({ directory, ports }: ControlPlaneSettings): string[]
     '--ui-disable-news-fetch',
     `--db-filename=${temporalDatabase(directory)}`,
     '--log-level=warn',
+    // Survives the death of its process, not of the machine it runs on: that takes the lab with it.
+    '--sqlite-pragma=synchronous=OFF',
     ...SEARCH_ATTRIBUTES.map((name) => `--search-attribute=${name}=Keyword`),
   ];
 }

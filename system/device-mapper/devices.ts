@@ -36,10 +36,12 @@ export const devicePath = (name: string): string => `/dev/mapper/${name}`;
 
 const INFO_FIELDS = 'name,major,minor,open,segments,suspended,tables_loaded,uuid';
 
-/** All devices of the node, by name: two calls of some 60 ms under emulation, however many there are. */
+/** All devices of the node, by name. */
 export async function listMappedDevices(host: Host): Promise<ReadonlyMap<string, MappedDevice>> {
-  const info = await host.run('dmsetup', ['info', '-c', '--noheadings', '--separator', '|', '-o', INFO_FIELDS]);
-  const tables = await host.run('dmsetup', ['table']);
+  const [info, tables] = await Promise.all([
+    host.run('dmsetup', ['info', '-c', '--noheadings', '--separator', '|', '-o', INFO_FIELDS]),
+    host.run('dmsetup', ['table']),
+  ]);
   return parseMappedDevices(info.stdout, tables.stdout);
 }
 

@@ -20,8 +20,8 @@ export const maxRateOption = (bytesPerSecond: number): string => `--c-max-rate=$
 
 /**
  * Time limits by which a dead peer holds a write for 3 s at most: a lost link is seen after ping-int + ping-timeout (1 s + 1 s), a hung disk after
- * timeout x ko-count (1 s x 3). timeout and ping-timeout are in 0.1 s. Shorter ones take a peer that is only busy for dead. Buffers for what arrives
- * are counted in pages.
+ * timeout x ko-count (1 s x 3). timeout and ping-timeout are in 0.1 s. Shorter ones take a peer that is only busy for dead. A new connection is watched
+ * for socket-check-timeout (0.1 s) before it counts, by default for as long as a ping may take. Buffers for what arrives are counted in pages.
  */
 export const netOptions = ({ bufferBytes, socketBufferBytes }: SyncSettings): string[] => [
   '--protocol=C',
@@ -31,6 +31,7 @@ export const netOptions = ({ bufferBytes, socketBufferBytes }: SyncSettings): st
   '--connect-int=1',
   '--ping-int=1',
   '--ping-timeout=10',
+  '--socket-check-timeout=1',
   '--timeout=10',
   '--ko-count=3',
   '--verify-alg=crc32c',

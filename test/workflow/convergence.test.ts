@@ -61,7 +61,11 @@ const AT_BOTH_ENDS: readonly (readonly string[])[] = ['observeVolume', 'allocate
   `${step} n2`,
 ]);
 /** In any order; and a closed volume is verified once more. */
-const ALIKE = [...AT_BOTH_ENDS, ['readTargetCounter n2', 'verifyMirror n1', 'reportPhase CuttingOver']];
+const ALIKE = [
+  ...AT_BOTH_ENDS,
+  ['ensureTargetMirror n2', 'ensureSourceMirror n1'],
+  ['readTargetCounter n2', 'verifyMirror n1', 'reportPhase CuttingOver'],
+];
 
 function placeOf(step: string): number {
   const [first = step] = ALIKE.find((steps) => steps.includes(step)) ?? [];

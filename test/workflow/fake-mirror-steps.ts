@@ -16,6 +16,9 @@ const MAKES_MIRROR: readonly Phase[] = ['Preparing', 'Syncing', 'Verifying', 'Cu
 const KEEPS_MIRROR: readonly Phase[] = ['Syncing', 'Verifying', 'AwaitingDetach', 'CuttingOver'];
 const VERIFIES: readonly Phase[] = ['Verifying', 'CuttingOver'];
 
+/** Both ends are put in at once. */
+const HANDSHAKE_MILLISECONDS = 2000;
+
 export function createFakeMirrorSteps(world: World, node: Node, permitted: Permission): MirrorSteps {
   const endpoint = (): MirrorEndpoint => ({ port: 20_000, minor: 20_000, logicalBlockSizeBytes: node.logicalBlockSizeBytes });
   const allocate = ({ migration, pairing }: Mirror, role: MirrorRole): void => {
@@ -45,15 +48,16 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
       }
       allocate(mirror, 'target');
       node.mirrors.get(volume)!.attached = true;
-      return endpoint();
     },
 
     async ensureSourceMirror({ mirror }) {
       permitted(mirror, 'source', ['Preparing', 'Syncing', 'Verifying'], false);
       const state = node.mirrors.get(mirror.migration.volume);
       if (state?.pairing !== mirror.pairing) throw fail('MirrorNotReady', 'no metadata of this pairing');
-      const peer = world.peerOf(mirror.migration.volume, node.name);
-      if (!peer?.mirror.attached) throw fail('MirrorNotReady', 'the target does not answer');
+      const answers = () => world.peerOf(mirror.migration.volume, node.name)?.mirror.attached;
+      const deadline = Date.now() + HANDSHAKE_MILLISECONDS;
+      while (!answers() && Date.now() < deadline) await Context.current().sleep(10);
+      if (!answers()) throw fail('MirrorNotReady', 'the target does not answer');
       if (!state.inserted) Object.assign(state, { attached: true, inserted: true });
       return { base: { volume: counters(0), mirror: counters(0) } };
     },

@@ -1,5 +1,6 @@
 /** The mirror: put in on both nodes, in sync, put in again after whatever took it away. */
-import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
+import { CancellationScope } from '@temporalio/workflow';
+import type { Mirror } from '../../core/contracts/migration.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { failureOf } from '../failure.ts';
@@ -42,12 +43,10 @@ export const prepare: RunStage = async (run) => {
   // Without DRBD its agent could make nothing, and can take nothing away.
   if (fault) return giveUpTarget(run, mirror, fault, isUntouched && fault === 'DrbdNotSupported');
 
-  const targetEndpoint = await orFault(run, () => ensureTarget(run, mirror));
-  if (typeof targetEndpoint === 'string') return giveUpTarget(run, mirror, targetEndpoint);
   // From here on it syncs.
   if (!mayGoOn(run)) return 'AwaitingDetach';
-  const summary = `put the mirror beneath the volume on ${source.node}`;
-  await control(run, source.node, summary, (agent) => agent.ensureSourceMirror({ mirror, targetEndpoint }));
+  const later = await putIn(run, mirror);
+  if (later) return giveUpTarget(run, mirror, later);
   run.mirrorStands = true;
   return 'Syncing';
 };
@@ -63,12 +62,33 @@ async function allocate(run: MigrationRun, mirror: Mirror): Promise<FaultOfTarge
   const [source, target] = await Promise.all([allocateEnd('source'), orFault(run, () => allocateEnd('target'))]);
   run.sourceEndpoint = source;
   if (typeof target === 'string') return target;
+  run.targetEndpoint = target;
   const tooLarge = target.logicalBlockSizeBytes > source.logicalBlockSizeBytes;
   return tooLarge && !run.mirrorStands ? 'BlockSizeTooLarge' : undefined;
 }
 
-/** @returns where the target listens. */
-async function ensureTarget(run: MigrationRun, mirror: Mirror): Promise<MirrorEndpoint> {
+/**
+ * Both ends at once: the source is Primary before it calls, so it does not matter which of them is there first. What the target says counts first, for a
+ * source that waited for it in vain knows nothing of why. @returns why the target will not do.
+ */
+async function putIn(run: MigrationRun, mirror: Mirror): Promise<FaultOfTarget | undefined> {
+  const targetEndpoint = required(run.targetEndpoint, run, 'an endpoint on its target');
+  const { node } = mirror.source;
+  const summary = `put the mirror beneath the volume on ${node}`;
+  const scope = new CancellationScope();
+  const atSource = scope.run(() => control(run, node, summary, (agent) => agent.ensureSourceMirror({ mirror, targetEndpoint })));
+  atSource.catch(() => undefined);
+  try {
+    const answer = await orFault(run, () => ensureTarget(run, mirror));
+    if (typeof answer === 'string') return answer;
+    await atSource;
+    return undefined;
+  } finally {
+    scope.cancel();
+  }
+}
+
+async function ensureTarget(run: MigrationRun, mirror: Mirror): Promise<void> {
   const sourceEndpoint = required(run.sourceEndpoint, run, 'an endpoint on its source');
   const { node } = mirror.target;
   const summary = `create the mirror on ${node}`;

@@ -28,8 +28,8 @@ async function insert(cluster: FakeCluster, dependencies: NodeDependencies): Pro
   cluster.enter('Preparing');
   const [n1, n2] = [createNodeActivities(dependencies), cluster.agent(cluster.n2)];
   const sourceEndpoint = await n1.allocateEndpoint({ mirror, role: 'source' });
-  await n2.allocateEndpoint({ mirror, role: 'target' });
-  const targetEndpoint = await n2.ensureTargetMirror({ mirror, sourceEndpoint });
+  const targetEndpoint = await n2.allocateEndpoint({ mirror, role: 'target' });
+  await n2.ensureTargetMirror({ mirror, sourceEndpoint });
   await n1.ensureSourceMirror({ mirror, targetEndpoint });
 }
 
@@ -53,5 +53,41 @@ describe('a table swap that takes too long', () => {
       Object.defineProperty(device, 'suspended', { get: () => true, set: () => undefined });
     });
     expect(await typeOf(insert(cluster, dependencies))).toBe('MirrorNotReady');
+  });
+});
+
+describe('a source that calls before its target is there', () => {
+  /** @param beside the target's step, made while the source waits. */
+  async function insertSourceFirst(cluster: FakeCluster, beside: (step: () => Promise<void>) => Promise<void>): Promise<void> {
+    cluster.prepare(mirror);
+    const { attempt, ...rest } = cluster.dependencies(cluster.n1);
+    const n2 = cluster.agent(cluster.n2);
+    const sourceEndpoint = await cluster.agent(cluster.n1).allocateEndpoint({ mirror, role: 'source' });
+    const targetEndpoint = await n2.allocateEndpoint({ mirror, role: 'target' });
+    let waits = 0;
+    const sleep = async (milliseconds: number) => {
+      waits += 1;
+      if (waits === 2) await beside(() => n2.ensureTargetMirror({ mirror, sourceEndpoint }));
+      await attempt().sleep(milliseconds);
+    };
+    const n1 = createNodeActivities({ ...rest, attempt: () => ({ ...attempt(), sleep }) });
+    await n1.ensureSourceMirror({ mirror, targetEndpoint });
+  }
+
+  test('waits for it, and is what is copied', async () => {
+    const cluster = newCluster();
+    await insertSourceFirst(cluster, (step) => step());
+    cluster.enter('Syncing');
+    expect(await cluster.agent(cluster.n1).awaitSync({ mirror })).toMatchObject({ kind: 'synced' });
+    expect(cluster.n1.snapshot()).toMatchObject({ volumes: [{ content: 'precious' }, {}] });
+    expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ content: 'precious' }, {}] });
+  });
+
+  test('has put nothing beneath the volume where its step is given up', async () => {
+    const cluster = newCluster();
+    const before = { ...cluster.n1.devices.get(DEVICE) };
+    const givenUp = insertSourceFirst(cluster, () => Promise.reject(new Error('given up')));
+    await expect(givenUp).rejects.toThrow('given up');
+    expect(cluster.n1.devices.get(DEVICE)).toEqual(before);
   });
 });

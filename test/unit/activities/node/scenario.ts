@@ -22,8 +22,8 @@ export async function copy(cluster: FakeCluster, wanted: Mirror = mirror): Promi
   const { n1, n2 } = cluster;
   cluster.prepare(wanted);
   const sourceEndpoint = await cluster.insist(n1, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'source' }));
-  await cluster.insist(n2, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'target' }));
-  const targetEndpoint = await cluster.insist(n2, (agent) => agent.ensureTargetMirror({ mirror: wanted, sourceEndpoint }));
+  const targetEndpoint = await cluster.insist(n2, (agent) => agent.allocateEndpoint({ mirror: wanted, role: 'target' }));
+  await cluster.insist(n2, (agent) => agent.ensureTargetMirror({ mirror: wanted, sourceEndpoint }));
   await cluster.insist(n1, (agent) => agent.ensureSourceMirror({ mirror: wanted, targetEndpoint }));
   cluster.enter('Syncing');
   expect(await cluster.insist(n1, (agent) => agent.awaitSync({ mirror: wanted }))).toMatchObject({ kind: 'synced' });

@@ -99,13 +99,12 @@ class Nodes {
         false,
         async () => (endpoints = { ...endpoints, source: await this.agent(from).allocateEndpoint({ mirror, role: 'source' }) }),
       ],
-      ['Preparing', false, () => this.agent(to).allocateEndpoint({ mirror, role: 'target' })],
       [
         'Preparing',
         false,
-        async () =>
-          (endpoints = { ...endpoints, target: await this.agent(to).ensureTargetMirror({ mirror, sourceEndpoint: endpoints.source }) }),
+        async () => (endpoints = { ...endpoints, target: await this.agent(to).allocateEndpoint({ mirror, role: 'target' }) }),
       ],
+      ['Preparing', false, () => this.agent(to).ensureTargetMirror({ mirror, sourceEndpoint: endpoints.source })],
       ['Preparing', false, () => this.agent(from).ensureSourceMirror({ mirror, targetEndpoint: endpoints.target })],
       ['Syncing', false, () => this.agent(from).awaitSync({ mirror })],
       ['CuttingOver', false, () => this.agent(from).closeSource({ mirror })],

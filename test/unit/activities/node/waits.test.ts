@@ -28,8 +28,8 @@ async function beginSync(cluster: FakeCluster) {
   cluster.enter('Preparing');
   const [n1, n2] = [cluster.agent(cluster.n1), cluster.agent(cluster.n2)];
   const sourceEndpoint = await n1.allocateEndpoint({ mirror, role: 'source' });
-  await n2.allocateEndpoint({ mirror, role: 'target' });
-  const targetEndpoint = await n2.ensureTargetMirror({ mirror, sourceEndpoint });
+  const targetEndpoint = await n2.allocateEndpoint({ mirror, role: 'target' });
+  await n2.ensureTargetMirror({ mirror, sourceEndpoint });
   await n1.ensureSourceMirror({ mirror, targetEndpoint });
   cluster.enter('Syncing');
   const source = cluster.n1.resources.get('data_rehome')!;
