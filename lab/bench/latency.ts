@@ -15,7 +15,8 @@ const WRITER = 'bench-writer';
 const PAUSE_MILLISECONDS = 5;
 /** Each measurement of the writer that lasts as long as one likes. */
 const WINDOW_MILLISECONDS = 10_000;
-const MINIMUM_WRITER_BYTES = 64 * 2 ** 20;
+/** Beside a pod that never stops writing a copy gets its least rate, 2 MiB/s. */
+const WRITER_BYTES = 32 * 2 ** 20;
 
 export interface LatencyRun {
   readonly moved: string;
@@ -40,7 +41,6 @@ type Spans = Readonly<Record<string, Span>>;
 /** One sync lasts seconds: the windows of several are put together. */
 export async function measureLatency(site: Site, steps: Steps, { pairs, bytes }: SyncOptions): Promise<LatencyRun[]> {
   const collector = await Collector.listen();
-  const writerBytes = Math.max(bytes, MINIMUM_WRITER_BYTES);
   const measure = async (moved: string, move: (run: number) => Promise<Spans>): Promise<LatencyRun> => {
     const seen = new Map<string, number[]>();
     for (let run = 1; run <= pairs; run += 1) {
@@ -52,10 +52,10 @@ export async function measureLatency(site: Site, steps: Steps, { pairs, bytes }:
     return { moved, windows: Array.from(seen, ([name, microseconds]) => toWindow(name, microseconds)) };
   };
   try {
-    await startWriter(site, collector, writerBytes);
+    await startWriter(site, collector);
     const others = await measure('another volume of the node', (run) => moveBeside(site, `bench-beside-${run}`, bytes));
     await site.allowOnline(WRITER);
-    const own = await measure("the writer's own volume", () => copyBeneath(site, writerBytes));
+    const own = await measure("the writer's own volume", () => copyBeneath(site));
     await stopWriter(site);
     return [others, own];
   } finally {
@@ -82,14 +82,14 @@ async function moveBeside(site: Site, volume: string, bytes: number): Promise<Sp
 }
 
 /** The volume stays: the move is taken back from beneath the writer. */
-async function copyBeneath(site: Site, bytes: number): Promise<Spans> {
+async function copyBeneath(site: Site): Promise<Spans> {
   await site.settle();
   const before = await quietly();
   const log = await KernelLog.mark(site.source);
   await site.cordon();
   await site.awaitProven(WRITER);
   const proven = await quietly();
-  const { beganAt, endedAt } = await log.resyncOf(bytes);
+  const { beganAt, endedAt } = await log.resyncOf(WRITER_BYTES);
   await site.uncordon();
   return {
     'without a sync': before,
@@ -106,8 +106,8 @@ async function quietly(): Promise<Span> {
   return { from, to: Date.now() };
 }
 
-async function startWriter({ lab, source }: Site, collector: Collector, bytes: number): Promise<void> {
-  await lab.createVolume({ name: WRITER, node: source.name, size: String(bytes), fileSystem: 'ext4' });
+async function startWriter({ lab, source }: Site, collector: Collector): Promise<void> {
+  await lab.createVolume({ name: WRITER, node: source.name, size: String(WRITER_BYTES), fileSystem: 'ext4' });
   await lab.apply(writerPod());
   await waitFor('the writer writes', () => collector.count(WRITER) >= 100, { timeoutSeconds: 90, intervalMs: 200 });
 }
