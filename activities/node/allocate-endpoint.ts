@@ -28,10 +28,8 @@ export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: M
     const standing = found.metadata?.tags;
     const stands = standing?.migrationUid === mirror.migration.uid && standing.pairing === mirror.pairing;
     if (!stands) await clearEarlierPairing(step, found);
-    const [{ port, minor }, logicalBlockSizeBytes] = await Promise.all([
-      stands ? standing : allocate(step, standing?.port),
-      blockSizeOf(step, found),
-    ]);
+    const { port, minor } = stands ? standing : await allocate(step, standing?.port);
+    const logicalBlockSizeBytes = await blockSizeOf(step, found);
     const thin = role === 'source' ? await describeThin(step, found) : undefined;
     return { port, minor, logicalBlockSizeBytes, ...(thin && { thin }) };
   });
