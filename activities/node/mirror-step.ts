@@ -54,9 +54,9 @@ export async function act<T>(
 /** Prepares a step, where it is permitted. By itself for one that reads only, without the lock. @throws NotPermitted */
 export async function openStep(deps: NodeDependencies, mirror: Mirror, requirement: Requirement): Promise<MirrorStep> {
   const { role } = requirement;
+  await requirePermission(deps, mirror, requirement);
   requireOwnEnd(deps, mirror, role);
-  const [step] = await Promise.all([describeStep(deps, mirror, role), requirePermission(deps, mirror, requirement)]);
-  return step;
+  return describeStep(deps, mirror, role);
 }
 
 /** For who has permission. */
