@@ -20,6 +20,12 @@ describe('running a program', () => {
     expect(result).toEqual({ exitCode: 0, stdout: 'out\nC\n', stderr: 'err\n' });
   });
 
+  test('gives it PATH and what it is meant to find of the environment, and nothing else', async () => {
+    expect(Object.keys(process.env).length).toBeGreaterThan(2);
+    const { stdout } = await run('env', [], { environment: { LVM_OUT_FD: '3' } });
+    expect(stdout.trim().split('\n').sort()).toEqual(['LC_ALL=C', 'LVM_OUT_FD=3', `PATH=${process.env.PATH}`]);
+  });
+
   test('passes arguments as they are, without a shell', async () => {
     expect((await run('printf', ['%s|', 'a b', '$(id)', ';'])).stdout).toBe('a b|$(id)|;|');
   });

@@ -67,6 +67,8 @@ export class FakeNode {
   /** What somebody is writing when the next verify comes by. */
   readonly busy: SectorRange[] = [];
   readonly files = new FakeFiles();
+  /** What the module calls when a mirror's state changes. */
+  usermodeHelper = 'disabled';
   readonly thinPools = new Map<string, FakeThinPool>();
   /** By path in /sys. */
   readonly written = new Map<string, string>();
@@ -334,7 +336,7 @@ export class FakeNode {
 
   #read(path: string): string | undefined {
     if (path === '/proc/drbd') return this.#procDrbd();
-    if (path.endsWith('usermode_helper')) return 'disabled\n';
+    if (path.endsWith('usermode_helper')) return `${this.usermodeHelper}\n`;
     const [, major, minor, attribute] = /^\/sys\/dev\/block\/(\d+):(\d+)\/(.*)$/.exec(path) ?? [];
     if (attribute === undefined) return undefined;
     if (attribute === 'queue/logical_block_size') return `${this.logicalBlockSizeBytes}\n`;

@@ -138,6 +138,8 @@ describe.each(STEPS.map((step) => [`${step.activity} on the ${step.role}`, step]
   test('runs nothing that the record does not allow', async () => {
     const cluster = await clusterAt(step);
     const before = { nodes: cluster.snapshot(), tokens: tokensOf(cluster) };
+    // Who looks at the module sets it right, which nobody may without permission.
+    nodeOf(cluster, step).usermodeHelper = '/sbin/drbdadm';
     // Newer than all that was permitted: it must not overtake them.
     cluster.scheduledAt += 1_000_000;
     for (const { what, mirror: forged, standing } of forgeriesOf(step, mirror, 'n3')) {
