@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
 import type { KubeClient, NewObject } from '../../system/kube/client.ts';
 import { isInvalid, KubeError } from '../../system/kube/errors.ts';
@@ -98,7 +98,9 @@ describe('the definitions', () => {
 
   test('let a watch select the replicas of a node', async () => {
     await admin.create(localVolumeReplicas, replica('selected', 'n7'));
-    const found = await admin.list(localVolumeReplicas, { fieldSelector: 'spec.nodeName=n7' });
+    // Of a kind that was just defined the API server may still be reading what there is: it answers 429.
+    const select = () => admin.list(localVolumeReplicas, { fieldSelector: 'spec.nodeName=n7' });
+    const found = await vi.waitFor(select, { timeout: 10_000, interval: 100 });
     expect(found.map(({ metadata }) => metadata.name)).toEqual(['selected']);
   });
 });
