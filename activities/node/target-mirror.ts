@@ -85,6 +85,10 @@ async function checkDevice({ host, mirror, names }: MirrorStep, source: MirrorEn
     throw failure('LogicalVolumeSizeMismatch', `the volume has ${sizeBytes} bytes on the target instead of ${mirror.sizeBytes}`);
   }
   const blockBytes = await readLogicalBlockSizeBytes(host, device);
-  if (blockBytes <= source.logicalBlockSizeBytes) return;
-  throw failure('BlockSizeTooLarge', `the target's logical blocks have ${blockBytes} bytes, the source's ${source.logicalBlockSizeBytes}`);
+  if (blockBytes > source.logicalBlockSizeBytes) {
+    throw failure(
+      'BlockSizeTooLarge',
+      `the target's logical blocks have ${blockBytes} bytes, the source's ${source.logicalBlockSizeBytes}`,
+    );
+  }
 }

@@ -1,6 +1,6 @@
 /** The mirror: put in on both nodes, in sync, put in again after whatever took it away. */
 import { CancellationScope } from '@temporalio/workflow';
-import type { Mirror } from '../../core/contracts/migration.ts';
+import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { failureOf } from '../failure.ts';
@@ -39,20 +39,20 @@ export const prepare: RunStage = async (run) => {
     pairing,
     event: 'TargetReserved',
   });
-  const fault = await allocate(run, mirror);
+  const allocated = await allocate(run, mirror);
   // Without DRBD its agent could make nothing, and can take nothing away.
-  if (fault) return giveUpTarget(run, mirror, fault, isUntouched && fault === 'DrbdNotSupported');
+  if (typeof allocated === 'string') return giveUpTarget(run, mirror, allocated, isUntouched && allocated === 'DrbdNotSupported');
 
   // From here on it syncs.
   if (!mayGoOn(run)) return 'AwaitingDetach';
-  const later = await putIn(run, mirror);
-  if (later) return giveUpTarget(run, mirror, later);
+  const fault = await putIn(run, mirror, allocated);
+  if (fault) return giveUpTarget(run, mirror, fault);
   run.mirrorStands = true;
   return 'Syncing';
 };
 
-/** @returns why the target will not do. */
-async function allocate(run: MigrationRun, mirror: Mirror): Promise<FaultOfTarget | undefined> {
+/** @returns where the target listens, or why it will not do. */
+async function allocate(run: MigrationRun, mirror: Mirror): Promise<MirrorEndpoint | FaultOfTarget> {
   const allocateEnd = (role: MirrorRole) => {
     const { node } = mirror[role];
     const summary = `allocate the mirror's end on ${node}`;
@@ -62,17 +62,15 @@ async function allocate(run: MigrationRun, mirror: Mirror): Promise<FaultOfTarge
   const [source, target] = await Promise.all([allocateEnd('source'), orFault(run, () => allocateEnd('target'))]);
   run.sourceEndpoint = source;
   if (typeof target === 'string') return target;
-  run.targetEndpoint = target;
   const tooLarge = target.logicalBlockSizeBytes > source.logicalBlockSizeBytes;
-  return tooLarge && !run.mirrorStands ? 'BlockSizeTooLarge' : undefined;
+  return tooLarge && !run.mirrorStands ? 'BlockSizeTooLarge' : target;
 }
 
 /**
  * Both ends at once: the source is Primary before it calls, so it does not matter which of them is there first. What the target says counts first, for a
  * source that waited for it in vain knows nothing of why. @returns why the target will not do.
  */
-async function putIn(run: MigrationRun, mirror: Mirror): Promise<FaultOfTarget | undefined> {
-  const targetEndpoint = required(run.targetEndpoint, run, 'an endpoint on its target');
+async function putIn(run: MigrationRun, mirror: Mirror, targetEndpoint: MirrorEndpoint): Promise<FaultOfTarget | undefined> {
   const { node } = mirror.source;
   const summary = `put the mirror beneath the volume on ${node}`;
   const scope = new CancellationScope();

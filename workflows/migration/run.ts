@@ -53,8 +53,6 @@ export interface MigrationRun {
   begun?: Mirror;
   /** Where the source listens in this pairing. */
   sourceEndpoint?: MirrorEndpoint;
-  /** Where the target does. */
-  targetEndpoint?: MirrorEndpoint;
   /** The mirror of this pairing was put in on the source. */
   mirrorStands: boolean;
   /** A whole verify of this pairing has found no difference. */

@@ -24,13 +24,18 @@ function withSwapKilled(cluster: FakeCluster, afterwards: (wait: number) => void
   return { ...rest, host: { ...host, run }, attempt: () => ({ ...attempt(), sleep }) };
 }
 
-async function insert(cluster: FakeCluster, dependencies: NodeDependencies): Promise<void> {
+async function allocate(cluster: FakeCluster) {
   cluster.enter('Preparing');
-  const [n1, n2] = [createNodeActivities(dependencies), cluster.agent(cluster.n2)];
-  const sourceEndpoint = await n1.allocateEndpoint({ mirror, role: 'source' });
-  const targetEndpoint = await n2.allocateEndpoint({ mirror, role: 'target' });
-  await n2.ensureTargetMirror({ mirror, sourceEndpoint });
-  await n1.ensureSourceMirror({ mirror, targetEndpoint });
+  return {
+    sourceEndpoint: await cluster.agent(cluster.n1).allocateEndpoint({ mirror, role: 'source' }),
+    targetEndpoint: await cluster.agent(cluster.n2).allocateEndpoint({ mirror, role: 'target' }),
+  };
+}
+
+async function insert(cluster: FakeCluster, dependencies: NodeDependencies): Promise<void> {
+  const { sourceEndpoint, targetEndpoint } = await allocate(cluster);
+  await cluster.agent(cluster.n2).ensureTargetMirror({ mirror, sourceEndpoint });
+  await createNodeActivities(dependencies).ensureSourceMirror({ mirror, targetEndpoint });
 }
 
 describe('a table swap that takes too long', () => {
@@ -59,15 +64,12 @@ describe('a table swap that takes too long', () => {
 describe('a source that calls before its target is there', () => {
   /** @param beside the target's step, made while the source waits. */
   async function insertSourceFirst(cluster: FakeCluster, beside: (step: () => Promise<void>) => Promise<void>): Promise<void> {
-    cluster.prepare(mirror);
+    const { sourceEndpoint, targetEndpoint } = await allocate(cluster);
     const { attempt, ...rest } = cluster.dependencies(cluster.n1);
-    const n2 = cluster.agent(cluster.n2);
-    const sourceEndpoint = await cluster.agent(cluster.n1).allocateEndpoint({ mirror, role: 'source' });
-    const targetEndpoint = await n2.allocateEndpoint({ mirror, role: 'target' });
     let waits = 0;
     const sleep = async (milliseconds: number) => {
       waits += 1;
-      if (waits === 2) await beside(() => n2.ensureTargetMirror({ mirror, sourceEndpoint }));
+      if (waits === 2) await beside(() => cluster.agent(cluster.n2).ensureTargetMirror({ mirror, sourceEndpoint }));
       await attempt().sleep(milliseconds);
     };
     const n1 = createNodeActivities({ ...rest, attempt: () => ({ ...attempt(), sleep }) });
