@@ -51,7 +51,7 @@ export function demandOf(
   const podsMatter = migrate?.metadata.annotations?.[Annotation.replicaAffinity] !== 'forbid';
   const companions = companionsOf(stores, ref.volume);
   const companionNames = companions.map(({ metadata }) => metadata.name);
-  const pods = podsMatter ? podConstraintsOf(stores, ref.volume, companionNames) : [];
+  const pods = podsMatter ? podConstraintsOf(stores, ref.volume, companionNames, storageNodes.values()) : [];
   return {
     volume: ref.volume,
     sourceNode,

@@ -2,8 +2,8 @@
 import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { Attachments } from '../../core/domain/placement.ts';
 import { keyOf } from '../../system/kube/resources.ts';
-import type { ClusterStores, PodView } from './stores.ts';
-import { claimNames, hasEnded, localVolumeOf } from './volume-objects.ts';
+import type { ClusterStores } from './stores.ts';
+import { hasEnded, volumesOf } from './volume-objects.ts';
 
 /** By node. */
 export interface NodeUsage {
@@ -38,13 +38,5 @@ function attachedTo({ volumeAttachments, persistentVolumes }: ClusterStores, nod
     if (spec.nodeName !== node || spec.attacher !== CSI_DRIVER || name === undefined) return [];
     // One whose PersistentVolume is being made again counts once as well.
     return [persistentVolumes.get(keyOf({ name }))?.spec?.csi?.volumeHandle ?? name];
-  });
-}
-
-function volumesOf(stores: ClusterStores, pod: PodView): readonly string[] {
-  const { namespace = '' } = pod.metadata;
-  return claimNames(pod).flatMap((name) => {
-    const claim = stores.persistentVolumeClaims.get(keyOf({ namespace, name }));
-    return (claim && localVolumeOf(stores, claim)) ?? [];
   });
 }

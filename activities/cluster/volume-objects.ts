@@ -53,6 +53,15 @@ export function claimNames({ metadata, spec }: PodView): readonly string[] {
   });
 }
 
+/** Those of ours that the pod uses. */
+export function volumesOf(stores: ClusterStores, pod: PodView): readonly string[] {
+  const { namespace = '' } = pod.metadata;
+  return claimNames(pod).flatMap((name) => {
+    const claim = stores.persistentVolumeClaims.get(keyOf({ namespace, name }));
+    return (claim && localVolumeOf(stores, claim)) ?? [];
+  });
+}
+
 /** The other volumes of the pods that use it and of its group: who mounts one of them mounts all. */
 export function companionsOf(stores: ClusterStores, volume: string): readonly LocalVolume[] {
   const claim = claimOf(stores, volume);

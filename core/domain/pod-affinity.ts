@@ -1,8 +1,7 @@
 /**
- * Where a pod may run because of the pods that run already: required pod affinity and anti-affinity, judged as the scheduler's plugin InterPodAffinity
- * does. Preferences are left to the scheduler.
- *
- * Pods that wait are nowhere: two volumes that leave two nodes at once may end beside each other though their pods keep apart.
+ * Where a pod may run because of other pods: required pod affinity and anti-affinity, judged as the scheduler's plugin InterPodAffinity does, but for one
+ * thing: a pod that waits counts where its volume is or goes, as it is going to start there. Of two volumes that leave two nodes at once, whose pods keep
+ * apart, one pod could else never start. Preferences are left to the scheduler.
  */
 import { labelOf, matchesRequirement, type NodeRequirement, type TopologyRules } from './pod-fit.ts';
 
@@ -30,20 +29,21 @@ export interface AffinePod {
   readonly antiAffinity: readonly PodAffinityTerm[];
 }
 
-export interface RunningPod extends AffinePod {
+/** On one node; a pod that is on its way from one to another counts on both. */
+export interface PlacedPod extends AffinePod {
   readonly nodeLabels: Readonly<Record<string, string>>;
 }
 
 /**
  * @param along the other pods that go where it goes, because they use volumes that move with its own: wherever that is, they are beside it.
- * @param others all that have a node, but for those.
+ * @param others all that have a node or are going to have one, but for those.
  */
-export function topologyRules(pod: AffinePod, along: readonly AffinePod[], others: readonly RunningPod[]): TopologyRules {
+export function topologyRules(pod: AffinePod, along: readonly AffinePod[], others: readonly PlacedPod[]): TopologyRules {
   return { avoided: avoidedBy(pod, others), required: requiredBy(pod, along, others) };
 }
 
 /** Anti-affinity counts in both directions: those that are there keep this one away, too. */
-function avoidedBy(pod: AffinePod, others: readonly RunningPod[]): TopologyRules['avoided'] {
+function avoidedBy(pod: AffinePod, others: readonly PlacedPod[]): TopologyRules['avoided'] {
   const avoided = new Map<string, Set<string>>();
   for (const other of others) {
     const terms = [
@@ -59,7 +59,7 @@ function avoidedBy(pod: AffinePod, others: readonly RunningPod[]): TopologyRules
 }
 
 /** A pod counts that all terms select. Where none does, the first of a series that asks for its own kind may run anywhere. */
-function requiredBy(pod: AffinePod, along: readonly AffinePod[], others: readonly RunningPod[]): TopologyRules['required'] {
+function requiredBy(pod: AffinePod, along: readonly AffinePod[], others: readonly PlacedPod[]): TopologyRules['required'] {
   const counts = (other: AffinePod) => pod.affinity.every((term) => selects(term, pod.namespace, other));
   const beside = others.filter(counts);
   const places = pod.affinity.map(({ topologyKey: key }) => {

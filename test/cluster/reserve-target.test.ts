@@ -283,6 +283,39 @@ describe('reserving a target', () => {
     expect(results.map(targetOf)).toEqual(['n2', 'n2']);
   });
 
+  describe('of two volumes whose pods wait', () => {
+    const term = { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { app: 'db' } } };
+    const affine = (kind: 'podAffinity' | 'podAntiAffinity') => ({
+      affinity: { [kind]: { requiredDuringSchedulingIgnoredDuringExecution: [term] } },
+    });
+    const waiting = async (names: readonly string[], kind: 'podAffinity' | 'podAntiAffinity') => {
+      const requests = await Promise.all(names.map((volume) => migration(volume, {}, true)));
+      for (const { ref } of requests) await world.addPod(ref.volume, ref.volume, undefined, affine(kind), { app: 'db' });
+      return requests;
+    };
+
+    test('the second is kept from where the first goes, and from where it has arrived, where their pods keep apart', async () => {
+      const [first, second] = await waiting(['apart-0', 'apart-1'], 'podAntiAffinity');
+      expect(targetOf(await world.activities.reserveTarget(first!))).toBe('n2');
+      await world.reportPool('n3', { freeCapacityBytes: 0 });
+      const refused = { n1: 'SourceNode', n2: 'PodAntiAffinityMismatch', n3: 'PoolFull', n4: 'AgentNotReady' };
+      expect(targetOf(await world.activities.reserveTarget(second!))).toEqual(refused);
+
+      await world.addReplica('apart-0', 'apart-0-arrived', 'n2');
+      await world.activities.releaseReservation(first!);
+      await world.seen('localStorageNodes', await world.client.get(localStorageNodes, { name: 'n2' }));
+      expect(targetOf(await world.activities.reserveTarget(second!))).toEqual(refused);
+      await world.reportPool('n3', {});
+      expect(targetOf(await world.activities.reserveTarget(second!))).toBe('n3');
+    });
+
+    test('the first may go anywhere and the second follows, where their pods must be beside each other', async () => {
+      const [first, second] = await waiting(['beside-0', 'beside-1'], 'podAffinity');
+      expect(targetOf(await world.activities.reserveTarget(first!))).toBe('n2');
+      expect(targetOf(await world.activities.reserveTarget(second!))).toBe('n2');
+    });
+  });
+
   test('an agent that is silent, and a pod that may not run there, each refuse their node', async () => {
     const request = await migration('choosy', {}, true);
     const hostname = { nodeSelector: { 'kubernetes.io/hostname': 'n3' } };

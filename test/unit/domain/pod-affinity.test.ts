@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type AffinePod, type PodAffinityTerm, type RunningPod, topologyRules } from '../../../core/domain/pod-affinity.ts';
+import { type AffinePod, type PlacedPod, type PodAffinityTerm, topologyRules } from '../../../core/domain/pod-affinity.ts';
 import { podRefusal } from '../../../core/domain/pod-fit.ts';
 
 const HOST = 'kubernetes.io/hostname';
@@ -20,20 +20,20 @@ const pod = (name: string, change: Partial<AffinePod> = {}): AffinePod => ({
 });
 const NODES = { n2: { [HOST]: 'n2', [ZONE]: 'a' }, n3: { [HOST]: 'n3', [ZONE]: 'b' }, n4: { [HOST]: 'n4', [ZONE]: 'b' } } as const;
 type NodeName = keyof typeof NODES;
-const on = (node: NodeName, running: AffinePod): RunningPod => ({ ...running, nodeLabels: NODES[node] });
+const on = (node: NodeName, running: AffinePod): PlacedPod => ({ ...running, nodeLabels: NODES[node] });
 
-function refusalOn(node: NodeName, incoming: AffinePod, others: readonly RunningPod[], along: readonly AffinePod[] = []) {
+function refusalOn(node: NodeName, incoming: AffinePod, others: readonly PlacedPod[], along: readonly AffinePod[] = []) {
   const traits = { name: node, labels: NODES[node], taints: [] };
   return podRefusal({ tolerations: [], nodeSelector: {}, topology: topologyRules(incoming, along, others) }, traits);
 }
-const admitting = (incoming: AffinePod, others: readonly RunningPod[], along: readonly AffinePod[] = []) =>
+const admitting = (incoming: AffinePod, others: readonly PlacedPod[], along: readonly AffinePod[] = []) =>
   (Object.keys(NODES) as NodeName[]).filter((node) => refusalOn(node, incoming, others, along) === undefined);
 
 const cacheInN2 = [on('n2', pod('cache'))];
 const expression = (operator: string, values?: string[]) => ({ matchExpressions: [{ key: 'app', operator, ...(values && { values }) }] });
 
 describe('a pod that must be beside others', () => {
-  test.each<[string, AffinePod, readonly RunningPod[], readonly string[]]>([
+  test.each<[string, AffinePod, readonly PlacedPod[], readonly string[]]>([
     ['goes where one is', pod('web', { affinity: [app('cache')] }), cacheInN2, ['n2']],
     [
       'goes to the zone where one is',
@@ -88,7 +88,7 @@ describe('a pod that must be beside others', () => {
 });
 
 describe('a pod that must keep away from others', () => {
-  test.each<[string, AffinePod, readonly RunningPod[], readonly string[]]>([
+  test.each<[string, AffinePod, readonly PlacedPod[], readonly string[]]>([
     ['goes where none is', pod('web', { antiAffinity: [app('cache')] }), cacheInN2, ['n3', 'n4']],
     [
       'goes to no node of their zone',
@@ -166,12 +166,12 @@ test('pods that come one after the other, each where it may, never stand beside 
   });
   const selected = ({ labelSelector, namespaces }: PodAffinityTerm, by: AffinePod, other: AffinePod) =>
     other.labels.app === labelSelector?.matchLabels?.app && (namespaces?.length ? namespaces : [by.namespace]).includes(other.namespace);
-  const samePlace = ({ topologyKey }: PodAffinityTerm, a: RunningPod, b: RunningPod) =>
+  const samePlace = ({ topologyKey }: PodAffinityTerm, a: PlacedPod, b: PlacedPod) =>
     a.nodeLabels[topologyKey] === b.nodeLabels[topologyKey];
 
   fc.assert(
     fc.property(fc.array(fc.tuple(incoming, fc.constantFrom<NodeName>('n2', 'n3', 'n4')), { maxLength: 8 }), (arrivals) => {
-      const running: RunningPod[] = [];
+      const running: PlacedPod[] = [];
       for (const [arriving, node] of arrivals) {
         const isAdmitted = admitting(arriving, running).includes(node);
         const now = on(node, arriving);
