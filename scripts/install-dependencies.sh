@@ -3,6 +3,13 @@
 # the PATH of every script: what runs otherwise is the machine's own, which may be too old for TypeScript.
 set -eu
 cd "$(dirname "$0")/.."
+# Who starts this wants the lab. The rest of what it needs is looked at by lab/preflight.ts, which needs the packages.
+[ "$(id -u)" = 0 ] || missing="you are not root: the lab makes devices and networks. Run this as root."
+command -v apt-get > /dev/null || missing="there is no apt-get: the lab's nodes are made of Debian's packages. Run this on Debian, or in a container of it."
+if [ -n "${missing:-}" ]; then
+  echo "rehome: $missing" >&2
+  exit 1
+fi
 stamp=node_modules/.installed-lock
 if [ ! -e "$stamp" ] || ! cmp -s package-lock.json "$stamp"; then
   echo "rehome: installing the npm packages of package-lock.json (about 40 s) ..."

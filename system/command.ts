@@ -1,7 +1,7 @@
 /**
  * The one place that runs programs.
  *
- * Arguments travel as a list and never through a shell, so that no name of an object can become syntax. Programs run in the C locale, because
+ * Arguments travel as a list, and no shell reads them as its text, so that no name of an object can become syntax. Programs run in the C locale, because
  * parsers and error classification read what they print. Every run has a limit: LVM waits for locks, DRBD for peers, device mapper for I/O.
  * stdout and stderr stay apart: LVM's warnings about a mirrored volume would otherwise land inside its JSON.
  *

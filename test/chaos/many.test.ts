@@ -137,7 +137,7 @@ test('two nodes that are cordoned in the same second give nothing to each other,
   await expectArrived(new Map([...ofN1, ...ofN2]), ['n3']);
   const migrations = await migrationsOf([...ofN1.keys(), ...ofN2.keys()]);
   // One each: none has made a detour.
-  expect(migrations.map(({ status }) => status?.targetNode)).toEqual(Array.from({ length: 6 }, () => 'n3'));
+  expect(migrations.map(({ status }) => [status?.targetNode, status?.pairing])).toEqual(Array.from({ length: 6 }, () => ['n3', 1]));
   expect(movesAtOnce(migrations, 'n3')).toBe(SYNCS_PER_NODE);
 });
 

@@ -147,6 +147,7 @@ describe.skipIf(withDrbd9)('at a port that waits for the source', () => {
     // It calls before anybody listens, so that it is there before the source.
     await call(n3, { address: n3.storageAddress, port: PORT }, { address: n2.storageAddress, port: PORT }, secret);
     await cluster.cordon('n1');
+    expect(await eventually('the port of the mirror', 60, async () => Number(await mirrorTag(n2, 'port')))).toBe(PORT);
     await cluster.reaches('data', 'Completed', 240);
     expect(await cluster.nodeOf('data')).toBe('n2');
     expect(await cluster.sha256('data', 'n2')).toBe(sha256);

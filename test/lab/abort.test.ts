@@ -68,7 +68,6 @@ test('a node labelled before its drain keeps its volume, and after a reboot the 
   await running();
   expect(await uuid()).toBe(before);
   expect(await cluster.migration('data-web-0')).toBeUndefined();
-  expect((await lab.machine('n1').exec('dmesg | grep -c drbd.*Connected || true')).stdout.trim()).toBe('0');
 });
 
 test('cordon, uncordon and cordon again in quick succession end with the volume moved', async () => {

@@ -50,13 +50,15 @@ test('a workflow terminated between the delete and the create of a PersistentVol
   await expectRebound(sha256, before);
 });
 
-test('a finished migration that is reset, with a late abort in its history, destroys nothing', async () => {
+test('a migration past its point of no return finishes though it is aborted and its node uncordoned, and when it is reset it destroys nothing', async () => {
   const sha256 = await cluster.filledVolume('data', 'n1', '16Mi');
   await cluster.cordon('n1');
-  await cluster.reaches('data', 'RemovingSource');
-  await lab.temporal(['workflow', 'signal', '--workflow-id', 'migrate-data', '--name', 'abort'], { expectedExitCodes: [1] });
+  await eventually('the point of no return', 90, async () => (await cluster.migration('data'))?.status?.pointOfNoReturn);
+  await lab.temporal(['workflow', 'signal', '--workflow-id', 'migrate-data', '--name', 'abort']);
+  await cluster.uncordon('n1');
   await cluster.reaches('data', 'Completed');
   const node = await cluster.nodeOf('data');
+  expect(node).not.toBe('n1');
   const before = await Promise.all(lab.machines.map(nodeStorage));
 
   await lab.temporal(['workflow', 'reset', '--workflow-id', 'migrate-data', '--type', 'FirstWorkflowTask', '--reason', 'test']);

@@ -21,6 +21,8 @@ describe('the packages', () => {
     mkdirSync(path('scripts'));
     for (const file of ['package.json', 'package-lock.json', 'scripts/install-dependencies.sh']) cpSync(join(REPOSITORY, file), path(file));
     program(path('bin', 'node'), 'echo v20.0.0');
+    program(path('bin', 'id'), 'echo 0');
+    program(path('bin', 'apt-get'), 'exit 1');
   });
   afterEach(() => rmSync(root, { recursive: true }));
 
@@ -38,6 +40,13 @@ describe('the packages', () => {
     expect(install(pinned).calls).toBe(1);
     writeFileSync(path('package-lock.json'), '{}');
     expect(install(pinned).calls).toBe(2);
+  });
+
+  test('are not fetched for somebody who is not root, and could not run the lab', () => {
+    program(path('bin', 'id'), 'echo 1000');
+    const { exitCode, message, calls } = install(pinned);
+    expect({ exitCode, calls }).toEqual({ exitCode: 1, calls: 0 });
+    expect(message).toContain('you are not root');
   });
 
   test("are not enough where the machine's own Node.js would run the scripts: it is said why, and the next run installs again", () => {
