@@ -36,7 +36,7 @@ test('a target that dies during the sync and stays away is left for another node
   expect(await cluster.sha256('moves', other)).toBe(sha256);
   expect((await cluster.migration('moves'))?.status).toMatchObject({ phase: 'Completed', sourceSha256: sha256, targetSha256: sha256 });
   const { stdout: events } = await lab.kubectl(['get', 'events', '-A', '-o', 'jsonpath={range .items[*]}{.reason} {.message}{"\\n"}{end}']);
-  expect(events).toMatch(new RegExp(`^TargetLost .*${lost}`, 'm'));
+  expect(events).toMatch(new RegExp(`^TargetGivenUp .*${lost}`, 'm'));
 
   await lab.start(lost);
   await eventually(`nothing of the first copy on ${lost}`, 180, async () => {

@@ -16,7 +16,7 @@ async function setMaxRate(value: string): Promise<void> {
 test('the rate of a sync that runs follows the setting of the agents', { timeout: 900_000 }, async () => {
   const sha256 = await cluster.filledVolume('moves', 'n1', '128Mi');
   // Slow enough to last until every agent has been replaced twice.
-  await lab.machine('n1').rate('3mbit');
+  await lab.machine('n1').rate('2mbit');
   await cluster.cordon('n1');
   const target = await eventually('a sync under way', 90, async () => {
     const status = (await cluster.migration('moves'))?.status;
@@ -29,9 +29,9 @@ test('the rate of a sync that runs follows the setting of the agents', { timeout
   const before = await maxRate();
 
   onTestFinished(() => setMaxRate(''));
-  await setMaxRate('100Ki');
-  expect(before).not.toBe('100k');
-  await eventually('the new limit in the kernel', 30, async () => (await maxRate()) === '100k');
+  await setMaxRate('300Ki');
+  expect(before).not.toBe('300k');
+  await eventually('the new limit in the kernel', 30, async () => (await maxRate()) === '300k');
   expect((await cluster.migration('moves'))?.status?.phase).toBe('Syncing');
   await setMaxRate('');
   await eventually('the old limit in the kernel', 30, async () => (await maxRate()) === before);
