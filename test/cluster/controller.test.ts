@@ -133,7 +133,7 @@ describe('a controller', () => {
     }
     milliseconds.sort((a, b) => a - b);
     console.log(`cordon to started eviction: median ${milliseconds[5]} ms, longest ${milliseconds[9]} ms`);
-    expect(milliseconds[5]).toBeLessThan(1000);
+    expect(milliseconds[9]).toBeLessThan(1000);
 
     expect(await controller.stop()).toBe(0);
     const missed = await addNode();

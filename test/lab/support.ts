@@ -170,13 +170,28 @@ export async function nodeStorage(machine: Machine): Promise<string[]> {
   );
 }
 
+interface ObjectWithState {
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly finalizers?: readonly string[];
+  };
+  readonly spec: unknown;
+  readonly status?: unknown;
+}
+
 /** Objects that a move changes, without what changes by itself. */
 async function objectState(cluster: Cluster): Promise<unknown> {
   const kinds = ['localvolumes', 'localvolumereplicas', 'persistentvolumes', 'persistentvolumeclaims'];
-  const lists = await Promise.all(kinds.map((kind) => cluster.list<{ metadata: { name: string; uid: string }; spec: unknown }>(kind)));
+  const lists = await Promise.all(kinds.map((kind) => cluster.list<ObjectWithState>(kind)));
   const storageNodes = await cluster.list<{ metadata: { name: string; annotations?: Record<string, string> } }>('localstoragenodes');
   return {
-    objects: lists.flat().map(({ metadata, spec }) => ({ name: metadata.name, uid: metadata.uid, spec })),
+    objects: lists.flat().map(({ metadata, spec, status }) => {
+      const { name, uid, labels = {}, annotations = {}, finalizers = [] } = metadata;
+      return { name, uid, labels, annotations, finalizers, spec, status };
+    }),
     annotations: storageNodes.map(({ metadata }) => ({ name: metadata.name, annotations: metadata.annotations ?? {} })),
   };
 }
