@@ -20,6 +20,7 @@ import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import type { NodeUsage } from './node-usage.ts';
 import { podConstraintsOf } from './pod-constraints.ts';
+import type { PodPlaces } from './pod-places.ts';
 import type { ClusterStores } from './stores.ts';
 import { isAgentAlive } from './volume-facts.ts';
 import { companionsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
@@ -38,12 +39,14 @@ export function spaceBytes(sizeBytes: number, isThin: boolean): number {
 /**
  * @param migrate says which nodes are suggested, and whether they must suit the volume's pods.
  * @param storageNodes as they are live: of two volumes of a pod that are placed at once, the second is to know where the first goes.
+ * @param places of all pods.
  */
 export function demandOf(
   { stores }: Facts,
   request: ReserveRequest,
   migrate: LocalVolumeMigrate | undefined,
   storageNodes: StorageNodes,
+  places: readonly PodPlaces[],
 ): VolumeDemand {
   const { ref, sourceNode, pool, sizeBytes, thin, givenUp } = request;
   const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
@@ -51,7 +54,7 @@ export function demandOf(
   const podsMatter = migrate?.metadata.annotations?.[Annotation.replicaAffinity] !== 'forbid';
   const companions = companionsOf(stores, ref.volume);
   const companionNames = companions.map(({ metadata }) => metadata.name);
-  const pods = podsMatter ? podConstraintsOf(stores, ref.volume, companionNames, storageNodes.values()) : [];
+  const pods = podsMatter ? podConstraintsOf(stores, ref.volume, companionNames, places) : [];
   return {
     volume: ref.volume,
     sourceNode,
@@ -92,7 +95,7 @@ function placesOf(
 }
 
 /** As its own demand will be, but for what a thin one has taken of its pool, which its node is asked for when its own move begins. */
-function followingVolume(localVolume: LocalVolume, nodes: readonly string[], source: LocalStorageNode | undefined): FollowingVolume {
+export function followingVolume(localVolume: LocalVolume, nodes: readonly string[], source: LocalStorageNode | undefined): FollowingVolume {
   const { metadata, spec } = localVolume;
   const { poolName: pool, requiredCapacityBytes: volumeBytes, thin: isThin = false } = spec;
   const thinPools = thinPoolsOf(source?.status?.pools?.[pool] ?? {});
@@ -116,15 +119,21 @@ function accessibilityOf(localVolume: LocalVolume | undefined): Accessibility {
 
 const PRESSURES = ['MemoryPressure', 'DiskPressure', 'PIDPressure'];
 
-/** @param usage of `nodeUsageOf`. */
-export function candidateOf(facts: Facts, storageNode: LocalStorageNode, { podCounts, attachments }: NodeUsage): CandidateNode {
+/** @param following the volumes that have yet to follow others to it. */
+export function candidateOf(
+  facts: Facts,
+  storageNode: LocalStorageNode,
+  usage: NodeUsage,
+  following: readonly FollowingVolume[],
+): CandidateNode {
   const { name } = storageNode.metadata;
   const node = facts.stores.nodes.get(keyOf({ name }));
   const isTrue = (condition: string) =>
     node?.status?.conditions?.some(({ type, status }) => type === condition && status === 'True') ?? false;
   const allocatablePods = node?.status?.allocatable?.pods;
   const reservations = reservationsOf(storageNode);
-  const attachable = attachments.get(name);
+  const attachments = usage.attachments.get(name);
+  const onTheirWay = new Set([...reservations.keys(), ...following.map(({ volume }) => volume)]);
   const { zone = DEFAULT_TOPOLOGY, region = DEFAULT_TOPOLOGY } = storageNode.spec.topogoly ?? {};
   return {
     name,
@@ -133,13 +142,14 @@ export function candidateOf(facts: Facts, storageNode: LocalStorageNode, { podCo
     ready: isTrue('Ready'),
     schedulable: node?.spec?.unschedulable !== true,
     underPressure: PRESSURES.some(isTrue),
-    freePodCount: allocatablePods === undefined ? undefined : Number(allocatablePods) - (podCounts.get(name) ?? 0),
-    attachments: attachable && { ...attachable, volumes: attachable.volumes.union(new Set(reservations.keys())) },
+    pods: allocatablePods === undefined ? undefined : { limit: Number(allocatablePods), taken: usage.pods.get(name) ?? new Set() },
+    attachments: attachments && { ...attachments, taken: attachments.taken.union(onTheirWay) },
     agentReady: storageNode.status?.state === 'Ready' && isAgentAlive(facts, name),
     zone,
     region,
     pools: poolStates(storageNode),
     reservations: outstandingReservations(reservations, storageNode.status?.pools ?? {}),
+    following,
   };
 }
 

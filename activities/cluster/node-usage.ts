@@ -1,33 +1,30 @@
-/** What pods take of the nodes they run on, of which a node has only so much. */
+/** What pods take of the nodes where they are or are going to be, of which a node has only so much. */
 import { CSI_DRIVER } from '../../core/contracts/names.ts';
-import type { Attachments } from '../../core/domain/placement.ts';
+import type { Places } from '../../core/domain/placement.ts';
 import { keyOf } from '../../system/kube/resources.ts';
+import type { PodPlaces } from './pod-places.ts';
 import type { ClusterStores } from './stores.ts';
-import { hasEnded, volumesOf } from './volume-objects.ts';
 
 /** By node. */
 export interface NodeUsage {
-  /** Pods that its kubelet counts. */
-  readonly podCounts: ReadonlyMap<string, number>;
+  /** uids: those that its kubelet counts, or is going to. */
+  readonly pods: ReadonlyMap<string, ReadonlySet<string>>;
   /** Of the nodes that limit them; counted as the scheduler's plugin NodeVolumeLimits does. */
-  readonly attachments: ReadonlyMap<string, Attachments>;
+  readonly attachments: ReadonlyMap<string, Places>;
 }
 
-export function nodeUsageOf(stores: ClusterStores): NodeUsage {
-  // Those that have ended take no place any more.
-  const running = Map.groupBy(
-    stores.pods.list().filter((pod) => pod.spec?.nodeName !== undefined && !hasEnded(pod)),
-    (pod) => pod.spec?.nodeName ?? '',
-  );
+export function nodeUsageOf(stores: ClusterStores, places: readonly PodPlaces[]): NodeUsage {
+  const placed = places.flatMap(({ pod, volumes, nodes }) => Array.from(nodes, (node) => ({ node, uid: pod.metadata.uid, volumes })));
+  const byNode = Map.groupBy(placed, ({ node }) => node);
   const limited = stores.csiNodes
     .list()
     .flatMap(({ metadata: { name }, attachableVolumes: limit }) => (limit === undefined ? [] : [{ name, limit }]));
-  const attachmentsOf = ({ name, limit }: (typeof limited)[number]): Attachments => ({
+  const attachmentsOf = ({ name, limit }: (typeof limited)[number]): Places => ({
     limit,
-    volumes: new Set([...attachedTo(stores, name), ...(running.get(name) ?? []).flatMap((pod) => volumesOf(stores, pod))]),
+    taken: new Set([...attachedTo(stores, name), ...(byNode.get(name) ?? []).flatMap(({ volumes }) => volumes)]),
   });
   return {
-    podCounts: new Map(running.entries().map(([node, pods]) => [node, pods.length])),
+    pods: new Map(Array.from(byNode, ([node, pods]) => [node, new Set(pods.map(({ uid }) => uid))])),
     attachments: new Map(limited.map((node) => [node.name, attachmentsOf(node)])),
   };
 }

@@ -12,16 +12,18 @@
 import type { ClusterActivities, ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
 import type { LocalStorageNode, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
-import { type Placement, placeVolume, shareOf } from '../../core/domain/placement.ts';
+import { type Placement, placeVolume, shareOf, type VolumeDemand } from '../../core/domain/placement.ts';
 import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
 import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import { candidateOf, demandOf, poolStates, storageNodesOf } from './candidates.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
+import { followingOf } from './following-volumes.ts';
 import { hasEnded } from './migration-objects.ts';
 import { readMigration } from './migration-record.ts';
 import { nodeUsageOf } from './node-usage.ts';
+import { podPlacesOf } from './pod-places.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'logger'>;
 type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
@@ -34,7 +36,7 @@ export const reserveTarget = (deps: Deps): ClusterActivities['reserveTarget'] =>
   let last: Promise<unknown> = Promise.resolve();
   return async (request) => {
     const known = storageNodesOf(deps.stores);
-    const first = plan(deps, request, deps.stores.localVolumeMigrates.get(keyOf(request.ref)), known);
+    const { placement: first } = plan(deps, request, deps.stores.localVolumeMigrates.get(keyOf(request.ref)), known);
     if (first.kind === 'refused' && !standing(request, known)) return first;
     const own = last.then(() => reserveInTurn(deps, request));
     last = own.catch(() => undefined);
@@ -70,15 +72,15 @@ async function planAndReserve(
 ): Promise<ReserveResult> {
   const { volume, uid: id } = request.ref;
   for (let attempt = 1; attempt <= MAXIMUM_PLANS; attempt++) {
-    const placement = plan(deps, request, migrate, nodes);
+    const { demand, placement } = plan(deps, request, migrate, nodes);
     if (placement.kind === 'refused') return placement;
     const { node, unfit } = placement;
     const refusal = (fresh: LocalStorageNode): 'AnotherNode' | undefined => {
       nodes.set(node, fresh);
-      const again = plan(deps, request, migrate, nodes);
+      const { placement: again } = plan(deps, request, migrate, nodes);
       return again.kind === 'placed' && again.node === node ? undefined : 'AnotherNode';
     };
-    const share = shareOf(demandOf(deps, request, migrate, nodes), { pools: poolStates(nodes.get(node)!) });
+    const share = shareOf(demand, { pools: poolStates(nodes.get(node)!) });
     const reservation = { pool: request.pool, ...share, id };
     const result = await reserve(deps.kube, { node, volume, reservation, refusal });
     if (result.kind === 'reserved') return reservedOn(nodes.get(node)!, unfit);
@@ -86,10 +88,19 @@ async function planAndReserve(
   throw new Error(`no reservation for ${volume} within ${MAXIMUM_PLANS} plans: too many placements at once`);
 }
 
-function plan(deps: Deps, request: ReserveRequest, migrate: LocalVolumeMigrate | undefined, nodes: StorageNodes): Placement {
-  const usage = nodeUsageOf(deps.stores);
-  const candidates = Array.from(nodes.values(), (node) => candidateOf(deps, node, usage));
-  return placeVolume(demandOf(deps, request, migrate, nodes), candidates);
+interface Plan {
+  readonly demand: VolumeDemand;
+  readonly placement: Placement;
+}
+
+function plan(deps: Deps, request: ReserveRequest, migrate: LocalVolumeMigrate | undefined, nodes: StorageNodes): Plan {
+  const { stores } = deps;
+  const places = podPlacesOf(stores, nodes);
+  const usage = nodeUsageOf(stores, places);
+  const following = followingOf(stores, nodes);
+  const candidates = Array.from(nodes, ([name, node]) => candidateOf(deps, node, usage, following.get(name) ?? []));
+  const demand = demandOf(deps, request, migrate, nodes, places);
+  return { demand, placement: placeVolume(demand, candidates) };
 }
 
 /** The node on which this migration has reserved already, unless it was given up since. */

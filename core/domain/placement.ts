@@ -40,10 +40,10 @@ export interface CandidateNode extends NodeTraits {
   readonly schedulable: boolean;
   /** Its kubelet is short of memory, disk or process ids, and evicts pods or is about to. */
   readonly underPressure: boolean;
-  /** How many more pods its kubelet takes. undefined: it has not said. */
-  readonly freePodCount: number | undefined;
-  /** undefined: any number of volumes may be attached. */
-  readonly attachments: Attachments | undefined;
+  /** uids of those that its kubelet counts: that are there or are going to be. undefined: it has not said how many it takes. */
+  readonly pods: Places | undefined;
+  /** Volumes of HwameiStor's driver: what is attached, what pods there use, and what is on its way. undefined: any number may be attached. */
+  readonly attachments: Places | undefined;
   /** Its agent renews its Lease and its LocalStorageNode is Ready. */
   readonly agentReady: boolean;
   readonly zone: string;
@@ -51,13 +51,18 @@ export interface CandidateNode extends NodeTraits {
   readonly pools: readonly PoolState[];
   /** What is promised to volumes on their way and is not yet in the pools' own figures. */
   readonly reservations: readonly OutstandingReservation[];
+  /**
+   * Volumes that have yet to follow others of their pods to it. They may go nowhere else, so what they need is taken for everybody else: it would be
+   * lost to them for good, if somebody came in between.
+   */
+  readonly following: readonly FollowingVolume[];
 }
 
-/** Of volumes of HwameiStor's driver on a node. */
-export interface Attachments {
+/** Of what a node takes only so many. */
+export interface Places {
   readonly limit: number;
-  /** What is attached, what pods there use, and what is on its way. */
-  readonly volumes: ReadonlySet<string>;
+  /** By name, so that what comes for the second time counts once. */
+  readonly taken: ReadonlySet<string>;
 }
 
 /** HwameiStor's `accessibility`. */
@@ -79,7 +84,7 @@ export interface VolumeDemand {
   /** Nodes that hold a replica of the volume, the source among them. */
   readonly replicaNodes: ReadonlySet<string>;
   /** The pods that use the volume now; none: nothing is asked of the node. */
-  readonly pods: readonly PodConstraints[];
+  readonly pods: readonly UsingPod[];
   /** What its pods have attached to their node: it, and the other volumes. Empty: no pod uses it. */
   readonly attached: readonly string[];
   /** The other volumes of its pods: a pod starts only where all of its volumes are. */
@@ -88,6 +93,10 @@ export interface VolumeDemand {
   readonly givenUp: Readonly<Record<string, Refusal>>;
   /** The only nodes it may go to, the best first; empty: any. */
   readonly suggested: readonly string[];
+}
+
+export interface UsingPod extends PodConstraints {
+  readonly uid: string;
 }
 
 export interface Companions {
@@ -160,17 +169,32 @@ function fullnessAfter(demand: VolumeDemand, node: CandidateNode): number | Refu
   const refusal = nodeRefusal(demand, node);
   if (refusal) return refusal;
 
-  const fullness = poolFullnessAfter(demand, node);
+  const filled = { ...node, reservations: promisesOf(node) };
+  const fullness = poolFullnessAfter(demand, filled);
   if (typeof fullness === 'string' || demand.companions.nodes.size > 0) return fullness;
-  return suitsAll(demand, node) ? fullness : 'NoRoomForOtherVolumes';
+  return suitsAll(demand, filled) ? fullness : 'NoRoomForOtherVolumes';
+}
+
+/** What is promised to those that have reserved, and to those that follow them. */
+function promisesOf(node: CandidateNode): readonly OutstandingReservation[] {
+  return node.following.reduce((promises, next) => withShareOf(next, node, promises), node.reservations);
+}
+
+/** Each volume counts once. */
+function withShareOf(
+  next: FollowingVolume,
+  node: CandidateNode,
+  promises: readonly OutstandingReservation[],
+): readonly OutstandingReservation[] {
+  return [...promises.filter(({ volume }) => volume !== next.volume), { volume: next.volume, pool: next.pool, ...shareOf(next, node) }];
 }
 
 /** Whether those that follow fit as well, one after the other. */
 function suitsAll(demand: VolumeDemand, node: CandidateNode): boolean {
-  const reservations = [...node.reservations];
+  let { reservations } = node;
   let last: FollowingVolume = demand;
   for (const next of demand.companions.following) {
-    reservations.push({ volume: last.volume, pool: last.pool, ...shareOf(last, node) });
+    reservations = withShareOf(last, node, reservations);
     const isThere = next.replicaNodes.has(node.name);
     const fits = isAccessible(next, node) && typeof poolFullnessAfter(next, { ...node, reservations }) === 'number';
     if (!isThere && !fits) return false;
@@ -219,12 +243,13 @@ function nodeRefusal(demand: VolumeDemand, node: CandidateNode): Refusal | undef
   if (demand.companions.nodes.size > 0 && !demand.companions.nodes.has(node.name)) return 'OtherVolumesElsewhere';
   const refusal = demand.pods.map((pod) => podRefusal(pod, node)).find((refusal) => refusal !== undefined);
   if (refusal) return refusal;
-  if (node.freePodCount !== undefined && demand.pods.length > node.freePodCount) return 'PodCountReached';
-  return mayAttach(demand, node) ? undefined : 'AttachmentCountReached';
+  const pods = demand.pods.map(({ uid }) => uid);
+  if (!hasPlacesFor(pods, node.pods)) return 'PodCountReached';
+  return hasPlacesFor(demand.attached, node.attachments) ? undefined : 'AttachmentCountReached';
 }
 
-function mayAttach({ attached }: VolumeDemand, { attachments }: CandidateNode): boolean {
-  return attachments === undefined || attached.length === 0 || attachments.volumes.union(new Set(attached)).size <= attachments.limit;
+function hasPlacesFor(wanted: readonly string[], places: Places | undefined): boolean {
+  return places === undefined || wanted.length === 0 || places.taken.union(new Set(wanted)).size <= places.limit;
 }
 
 /**

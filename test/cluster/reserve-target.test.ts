@@ -6,7 +6,7 @@ import type { MirrorEnd } from '../../core/contracts/migration.ts';
 import { Annotation, CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { Reservation } from '../../core/contracts/objects/index.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
-import { csiNodes, type Node, nodes, pods, volumeAttachments } from '../../system/kube/resources.ts';
+import { csiNodes, type Node, nodes, persistentVolumeClaims, pods, volumeAttachments } from '../../system/kube/resources.ts';
 import { GiB, MiB, MigrationWorld, POOL } from './migration-world.ts';
 
 let world: MigrationWorld;
@@ -313,6 +313,73 @@ describe('reserving a target', () => {
       const [first, second] = await waiting(['beside-0', 'beside-1'], 'podAffinity');
       expect(targetOf(await world.activities.reserveTarget(first!))).toBe('n2');
       expect(targetOf(await world.activities.reserveTarget(second!))).toBe('n2');
+    });
+  });
+
+  describe('of pods with two volumes each', () => {
+    const addPods = async (prefix: string) => {
+      const addPod = async (name: string) => {
+        const requests = [await migration(`${name}-1`, {}, true), await migration(`${name}-2`, {}, true)] as const;
+        const volumes = requests.map(({ ref }) => ({ name: ref.volume, persistentVolumeClaim: { claimName: ref.volume } }));
+        await world.addPod(name, '', undefined, { volumes });
+        return requests;
+      };
+      return [...(await addPod(`${prefix}-a`)), ...(await addPod(`${prefix}-b`))] as const;
+    };
+    const place = async (request: ReserveRequest) => targetOf(await world.activities.reserveTarget(request));
+
+    test.each([
+      ['volumes', { freeVolumeCount: 3 }, 9],
+      ['attachments', {}, 3],
+    ])('each finds a node, also where the better one takes three of their four %s', async (limited, pool, attachable) => {
+      const driver = { name: CSI_DRIVER, nodeID: 'n2', allocatable: { count: attachable } };
+      await world.seen('csiNodes', await world.client.create(csiNodes, { metadata: { name: 'n2' }, spec: { drivers: [driver] } }));
+      await world.reportPool('n2', pool);
+      await world.reportPool('n3', { freeCapacityBytes: GiB, freeVolumeCount: 2 });
+      const [a1, a2, b1, b2] = await addPods(limited);
+      expect([await place(a1), await place(b1), await place(a2), await place(b2)]).toEqual(['n2', 'n3', 'n2', 'n3']);
+      await world.clear('csiNodes', csiNodes);
+    });
+
+    test('room is kept for a volume that is going to follow, and for no other', async () => {
+      await world.reportPool('n2', { freeVolumeCount: 2 });
+      await world.reportPool('n3', { freeCapacityBytes: GiB });
+      const [a1, a2] = await addPods('kept');
+      const other = await migration('other', {}, true);
+      const placeOther = async () => {
+        const target = await place(other);
+        await world.activities.releaseReservation(other);
+        for (const name of ['n2', 'n3']) await world.seen('localStorageNodes', await world.client.get(localStorageNodes, { name }));
+        return target;
+      };
+      expect(await place(a1)).toBe('n2');
+      await world.cordon('n1', false);
+      expect(await placeOther(), 'it has a migration').toBe('n3');
+      await world.activities.reportPhase({ ref: a2.ref, phase: 'Aborted', message: 'test' });
+      await world.seen('localVolumeMigrates', await world.client.get(localVolumeMigrates, a2.ref));
+      expect(await placeOther(), 'nobody moves it').toBe('n2');
+      await world.cordon('n1');
+      expect(await placeOther(), 'its node is to be emptied').toBe('n3');
+      await world.cordon('n1', false);
+      const annotations = { [Annotation.evictionMark('uid')]: JSON.stringify({ pod: 'a', node: 'n1' }) };
+      const claim = { namespace: 'default', name: a2.ref.volume };
+      await world.seen(
+        'persistentVolumeClaims',
+        await world.client.mergePatch(persistentVolumeClaims, claim, { metadata: { annotations } }),
+      );
+      expect(await placeOther(), 'its pod was evicted').toBe('n3');
+      await world.cordon('n1');
+    });
+
+    test('a pod counts where its volumes go, and once', async () => {
+      await setNodeStatus('n2', { allocatable: { pods: '1' } });
+      await world.reportPool('n3', { freeCapacityBytes: 0 });
+      const [a1, a2, b1, b2] = await addPods('counted');
+      expect(await place(a1)).toBe('n2');
+      expect(await place(b1)).toEqual({ n1: 'SourceNode', n2: 'PodCountReached', n3: 'PoolFull', n4: 'AgentNotReady' });
+      await world.reportPool('n3', { freeCapacityBytes: GiB });
+      expect([await place(b1), await place(a2), await place(b2)]).toEqual(['n3', 'n2', 'n3']);
+      await setNodeStatus('n2', { allocatable: { pods: '110' } });
     });
   });
 

@@ -9,13 +9,14 @@ export function candidateNode(name: string, pools: CandidateNode['pools'], chang
     ready: true,
     schedulable: true,
     underPressure: false,
-    freePodCount: undefined,
+    pods: undefined,
     attachments: undefined,
     agentReady: true,
     zone: 'default',
     region: 'default',
     pools,
     reservations: [],
+    following: [],
     ...change,
   };
 }

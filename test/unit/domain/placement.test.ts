@@ -14,7 +14,8 @@ import { candidateNode } from './candidate-node.ts';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
-const anyPod = { tolerations: [], nodeSelector: {} };
+const anyPod = { uid: 'pod-0', tolerations: [], nodeSelector: {} };
+const otherPod = { ...anyPod, uid: 'pod-1' };
 
 const pool = (freeGiB: number, change: Partial<PoolState> = {}): PoolState => ({
   name: 'hdd',
@@ -49,7 +50,8 @@ const demand = (change: Partial<VolumeDemand> = {}): VolumeDemand => ({
 const follower = (change: Partial<FollowingVolume>): FollowingVolume => ({ ...demand(), volume: 'log', spaceBytes: 4 * MiB, ...change });
 const aheadOf = (...following: readonly FollowingVolume[]) => ({ nodes: new Set<string>(), following });
 
-const attaching = (limit: number, ...volumes: string[]) => ({ attachments: { limit, volumes: new Set(volumes) } });
+const attaching = (limit: number, ...volumes: string[]) => ({ attachments: { limit, taken: new Set(volumes) } });
+const holding = (limit: number, ...pods: string[]) => ({ pods: { limit, taken: new Set(pods) } });
 const tainted = { taints: [{ key: 'dedicated', effect: 'NoSchedule' }] };
 const anywhere = { nodes: [], zones: [], regions: [] };
 
@@ -75,6 +77,18 @@ describe('a volume goes', () => {
       [node('n2', 3, { reservations: [{ volume: 'data', pool: 'hdd', bytes: 3 * GiB }] })],
       'n2',
     ],
+    [
+      'away from a pool that others need to follow the first volume of their pods',
+      demand(),
+      [node('n2', 8, { following: [follower({ spaceBytes: 7 * GiB })] }), node('n3', 3)],
+      'n3',
+    ],
+    [
+      'where the room is kept for itself',
+      demand(),
+      [node('n2', 3, { following: [follower({ volume: 'data', spaceBytes: 3 * GiB })] })],
+      'n2',
+    ],
     ['into a pool it fills to the last byte', demand({ spaceBytes: 3 * GiB }), [node('n2', 3)], 'n2'],
     [
       'where its pods tolerate the taint',
@@ -82,8 +96,14 @@ describe('a volume goes', () => {
       [node('n2', 9, tainted)],
       'n2',
     ],
-    ['where there is a place for its last pod', demand(), [node('n2', 9, { freePodCount: 1 })], 'n2'],
-    ['to a node without a place for pods, if none uses it', demand({ pods: [] }), [node('n2', 9, { freePodCount: 0 })], 'n2'],
+    ['where there is a place for its last pod', demand(), [node('n2', 9, holding(2, 'a'))], 'n2'],
+    [
+      'where its pod has its place already, because another volume of it goes there',
+      demand(),
+      [node('n2', 9, holding(2, 'a', 'pod-0'))],
+      'n2',
+    ],
+    ['to a node without a place for pods, if none uses it', demand({ pods: [] }), [node('n2', 9, holding(1, 'a'))], 'n2'],
     ['where its pods may attach their last volume', demand(), [node('n2', 9, attaching(3, 'a', 'b'))], 'n2'],
     ['where only its own reservation takes the last attachment', demand(), [node('n2', 9, attaching(2, 'a', 'data'))], 'n2'],
     [
@@ -161,9 +181,9 @@ describe('a node that cannot take the volume says why', () => {
     ['NoRoomForOtherVolumes', node('n2', 9), { companions: aheadOf(follower({ accessibility: { ...anywhere, zones: ['z2'] } })) }],
     ['NoRoomForOtherVolumes', node('n2', 9, { pools: [pool(9, { freeVolumeCount: 1 })] }), { companions: aheadOf(follower({})) }],
     ['NodeTainted', node('n2', 9, tainted), {}],
-    ['NodeSelectorMismatch', node('n2', 9), { pods: [anyPod, { ...anyPod, nodeSelector: { disk: 'ssd' } }] }],
-    ['PodCountReached', node('n2', 9, { freePodCount: 0 }), {}],
-    ['PodCountReached', node('n2', 9, { freePodCount: 1 }), { pods: [anyPod, anyPod] }],
+    ['NodeSelectorMismatch', node('n2', 9), { pods: [anyPod, { ...otherPod, nodeSelector: { disk: 'ssd' } }] }],
+    ['PodCountReached', node('n2', 9, holding(1, 'a')), {}],
+    ['PodCountReached', node('n2', 9, holding(2, 'a')), { pods: [anyPod, otherPod] }],
     [
       'PodAffinityMismatch',
       node('n2', 9),
@@ -180,7 +200,9 @@ describe('a node that cannot take the volume says why', () => {
       node('n2', 0, { pools: [pool(9, { freeVolumeCount: 1 })], reservations: [{ volume: 'other', pool: 'hdd', bytes: 1 }] }),
       {},
     ],
+    ['VolumeCountReached', node('n2', 0, { pools: [pool(9, { freeVolumeCount: 1 })], following: [follower({})] }), {}],
     ['PoolFull', node('n2', 2), {}],
+    ['PoolFull', node('n2', 4, { following: [follower({ spaceBytes: 2 * GiB })] }), {}],
     ['PoolFull', node('n2', 4, { reservations: [{ volume: 'other', pool: 'hdd', bytes: 2 * GiB }] }), {}],
   ])('%s', (refusal, candidate, change) => {
     expect(placeVolume(demand(change), [candidate])).toEqual({ kind: 'refused', refusals: { [candidate.name]: refusal } });
@@ -194,6 +216,40 @@ describe('a node that cannot take the volume says why', () => {
   test('a cluster without nodes has no reasons', () => {
     expect(placeVolume(demand(), [])).toEqual({ kind: 'refused', refusals: {} });
   });
+});
+
+test('two pods of two volumes each find one node, of which the better one takes three volumes, in whatever order they come', () => {
+  const pods = [
+    ['a1', 'a2'],
+    ['b1', 'b2'],
+  ];
+  const small = (volume: string) => follower({ volume, spaceBytes: 4 * MiB });
+  const others = (volume: string) => pods.flatMap((pod) => (pod.includes(volume) ? pod.filter((each) => each !== volume) : []));
+  const inOrder = (volumes: readonly string[]) => {
+    const targets = new Map<string, string>();
+    const candidateOf = (name: string, freeGiB: number, freeVolumeCount: number) => {
+      const there = [...targets.keys()].filter((volume) => targets.get(volume) === name);
+      return node(name, 0, {
+        pools: [pool(freeGiB, { freeVolumeCount })],
+        reservations: there.map((volume) => ({ volume, pool: 'hdd', bytes: 4 * MiB })),
+        following: there.flatMap(others).flatMap((volume) => (targets.has(volume) ? [] : [small(volume)])),
+      });
+    };
+    for (const volume of volumes) {
+      const nodes = new Set(others(volume).flatMap((other) => targets.get(other) ?? []));
+      const companions = { nodes, following: others(volume).map(small) };
+      const placement = placeVolume(demand({ ...small(volume), companions }), [candidateOf('n2', 9, 3), candidateOf('n3', 5, 2)]);
+      targets.set(volume, placement.kind === 'placed' ? placement.node : JSON.stringify(placement.refusals));
+    }
+    return pods.map((pod) => pod.map((volume) => targets.get(volume)));
+  };
+  const first = [
+    ['n2', 'n2'],
+    ['n3', 'n3'],
+  ];
+  expect(inOrder(['a1', 'b1', 'a2', 'b2'])).toEqual(first);
+  expect(inOrder(['a1', 'a2', 'b1', 'b2'])).toEqual(first);
+  expect(inOrder(['b2', 'a1', 'a2', 'b1'])).toEqual(first.toReversed());
 });
 
 describe('a volume for which nodes are suggested', () => {
@@ -273,6 +329,11 @@ describe('a thin volume', () => {
     ['PoolFull', 'whose thin pool is reserved for others', thinNode('n2', 2, {}, [other(1.5, 0)])],
     ['PoolFull', 'whose larger chunks the volume would take whole', thinNode('n2', 2, { chunkBytes: 256 * 2 ** 10 })],
     ['ThinPoolOvercommitted', 'whose thin pool promises too much', thinNode('n2', 5, { promisableBytes: 5 * GiB })],
+    [
+      'ThinPoolOvercommitted',
+      'whose thin pool has to promise it to others that follow',
+      { ...thinNode('n2', 5, { promisableBytes: 8 * GiB }), following: [{ ...thinDemand, volume: 'log' }] },
+    ],
     ['ThinPoolOvercommitted', 'whose thin pool has promised it to others', thinNode('n2', 5, { promisableBytes: 8 * GiB }, [other(0, 3)])],
   ])('is refused as %s by a node %s', (refusal, _, candidate) => {
     expect(placeVolume(thinDemand, [candidate])).toEqual({ kind: 'refused', refusals: { n2: refusal } });
