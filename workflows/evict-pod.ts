@@ -2,8 +2,8 @@
  * Moves the volumes of an evicted pod to another node, while the pods that would use them meanwhile are kept from being scheduled.
  *
  * Level-triggered as a node's eviction is: signals say "look again", and what is to be done follows from what the claims say and from what runs. It ends
- * when all volumes have moved, or as soon as they cannot; a migration of this eviction that has not begun to cut over is taken back then, because no
- * claim wants it any more.
+ * when all volumes have moved, as soon as they cannot, or when one does not come forward for a while (core/domain/standstill.ts); a migration of this
+ * eviction that has not begun to cut over is taken back then, because no claim wants it any more.
  */
 import { condition, continueAsNew, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import type { PodEvictionFacts } from '../core/contracts/cluster-activities.ts';
@@ -11,8 +11,8 @@ import type { EvictPodInput } from '../core/contracts/migration.ts';
 import { follow, unfollow } from '../core/domain/followed-migrations.ts';
 import {
   NOTHING_REMEMBERED,
+  type PodEvictionEnd,
   type PodEvictionMemory,
-  type PodEvictionPlan,
   planPodEviction,
   rememberEnd,
   rememberLook,
@@ -22,7 +22,7 @@ import { describePodEviction } from '../core/domain/progress.ts';
 import { onCluster } from './activities.ts';
 import { attempt, findEnded, startMigration, succeeds, tellToLookAgain } from './eviction-steps.ts';
 import { migrationEndedSignal, podChangedSignal } from './messages.ts';
-import { SLOW_NET_MILLISECONDS } from './timings.ts';
+import { SLOW_NET_MILLISECONDS, STANDSTILL_MILLISECONDS } from './timings.ts';
 
 interface Eviction {
   readonly input: EvictPodInput;
@@ -35,9 +35,9 @@ interface Eviction {
   troubles: string[];
 }
 
-/** @param memory of the run before, where the history became too long. */
-export async function evictPod(input: EvictPodInput, memory: PodEvictionMemory = NOTHING_REMEMBERED): Promise<void> {
-  const eviction: Eviction = { input, remembered: memory, changes: 0, troubles: [] };
+/** @param memory of the run before, where the history became too long. Of an older controller's run it may lack something. */
+export async function evictPod(input: EvictPodInput, memory: Partial<PodEvictionMemory> = {}): Promise<void> {
+  const eviction: Eviction = { input, remembered: { ...NOTHING_REMEMBERED, ...memory }, changes: 0, troubles: [] };
   setHandler(podChangedSignal, () => {
     eviction.changes += 1;
     eviction.remembered = { ...eviction.remembered, idle: [] };
@@ -52,7 +52,7 @@ export async function evictPod(input: EvictPodInput, memory: PodEvictionMemory =
     if (await look(eviction, seen)) return;
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictPod>(input, eviction.remembered);
-    const limit = Math.min(SLOW_NET_MILLISECONDS, untilGivenUp(eviction.remembered, Date.now()));
+    const limit = Math.min(SLOW_NET_MILLISECONDS, untilGivenUp(eviction.remembered, STANDSTILL_MILLISECONDS));
     if (!(await condition(() => eviction.changes > seen, limit))) await forgetEnded(eviction);
   }
 }
@@ -71,7 +71,7 @@ async function look(eviction: Eviction, seen: number): Promise<boolean> {
   if (!facts) return false;
   eviction.facts = facts;
   eviction.remembered = rememberLook(eviction.remembered, facts, Date.now());
-  const plan = planPodEviction(input.node, facts, eviction.remembered, Date.now());
+  const plan = planPodEviction(input.node, facts, eviction.remembered, STANDSTILL_MILLISECONDS);
   show(eviction);
   if (plan.end) return eviction.changes === seen && end(eviction, plan.end);
   await startAll(eviction, plan.start);
@@ -98,7 +98,7 @@ async function move(eviction: Eviction, volume: string): Promise<void> {
 }
 
 /** @returns whether all of it was done: the next look finds what is left. */
-async function end(eviction: Eviction, { event, message }: NonNullable<PodEvictionPlan['end']>): Promise<boolean> {
+async function end(eviction: Eviction, { event, message }: PodEvictionEnd): Promise<boolean> {
   const { input, remembered } = eviction;
   const done = await succeeds(eviction, 'end the eviction', async (summary) => {
     if (event) await onCluster(summary, (cluster) => cluster.reportPodEviction({ ...input, event, message }));

@@ -19,5 +19,11 @@ export const GIVEN_UP_MILLISECONDS = 10 * 60_000;
 /** For how long a target may be out of reach before its copy is given up for another node: mostly it was restarted, and comes back with all of it. */
 export const TARGET_LOST_MILLISECONDS = 10 * 60_000;
 
+/**
+ * For how long a volume of an evicted pod may not come forward before the eviction is given up, because pods wait for it; twice that from when there is
+ * a copy. No shorter than a lost target is waited for.
+ */
+export const STANDSTILL_MILLISECONDS = 10 * 60_000;
+
 /** For how long a PersistentVolume may be held before a person is called: attachments and deletions pass by themselves. */
 export const HELD_VOLUME_MILLISECONDS = 15 * 60_000;

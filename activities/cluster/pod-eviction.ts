@@ -1,47 +1,66 @@
 /** A pod whose volumes move to another node because it was evicted: what its claims say, what runs, and how its end is told. */
-import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
+import type { ClusterActivities, EvictedMigration } from '../../core/contracts/cluster-activities.ts';
 import type { EvictPodInput } from '../../core/contracts/migration.ts';
 import { Label } from '../../core/contracts/names.ts';
+import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { whyKept } from '../../core/domain/node-wish.ts';
 import { COMPLETED } from '../../core/domain/pod-eviction.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { isNotFound } from '../../system/kube/errors.ts';
 import { type Regarding, regarding } from '../../system/kube/events.ts';
 import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
-import { apiVersionOf, keyOf, nodes, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
+import { apiVersionOf, keyOf, nodes, type PersistentVolumeClaim, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { isMarkedBy, unmarkClaim } from './eviction-marks.ts';
 import { isOpen, migrationsOf } from './migration-objects.ts';
 import { describeRunning } from './node-eviction.ts';
-import type { ClusterStores } from './stores.ts';
+import { withLive } from './stay.ts';
 import { localVolumeOf, replicaNodesOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
+type ObserveDeps = Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays'>;
 
 const WARNING = 'PodEvictionStopped';
 
 /** All that decides is read live: a look that was asked for because something changed must not see what was before. */
 export const observePodEviction =
-  ({ kube, stores }: Deps): ClusterActivities['observePodEviction'] =>
+  (deps: ObserveDeps): ClusterActivities['observePodEviction'] =>
   async ({ pod: { namespace, uid }, node: name, claims }) => {
+    const { kube } = deps;
     const unwanted = whyKept(await kube.find(nodes, { name }));
     const found = await Promise.all(claims.map((claim) => kube.find(persistentVolumeClaims, { namespace, name: claim })));
-    const volumes = found.flatMap((claim) => (claim && isMarkedBy(claim, uid) ? (localVolumeOf(stores, claim) ?? []) : []));
-    const looked = await Promise.all(volumes.map((volume) => lookAt(kube, stores, volume, name)));
+    const looked = await Promise.all(found.map((claim) => claim && lookAt(deps, claim, uid, name)));
+    const ours = looked.filter((each) => each !== undefined);
     return {
       ...(unwanted !== undefined && { unwanted }),
-      volumes: looked.map(({ volume, onNode }) => ({ volume, onNode })),
-      running: looked.flatMap(({ running }) => running),
+      volumes: ours.map(({ running, ...volume }) => volume),
+      running: ours.flatMap(({ running }) => running),
     };
   };
 
-async function lookAt(kube: KubeClient, stores: ClusterStores, volume: string, node: string) {
+/** @returns undefined: the claim has no volume of ours. */
+async function lookAt({ kube, stores, whyStays }: ObserveDeps, claim: PersistentVolumeClaim, uid: string, node: string) {
+  const volume = localVolumeOf(stores, claim);
+  if (volume === undefined) return undefined;
   const [localVolume, migrations] = await Promise.all([kube.find(localVolumes, { name: volume }), migrationsOf(kube, volume)]);
-  const running = migrations.filter(isOpen);
+  const isMarked = isMarkedBy(claim, uid);
+  const stays = localVolume && whyStays(withLive(stores, localVolume, claim), volume, node);
   return {
     volume,
     onNode: localVolume !== undefined && replicaNodesOf(stores, localVolume).includes(node),
-    running: running.map((migrate) => ({ ...describeRunning(migrate), pointOfNoReturn: migrate.status?.pointOfNoReturn === true })),
+    ...(!isMarked && { unmarked: true as const }),
+    ...(stays && { stays }),
+    running: isMarked ? migrations.filter(isOpen).map(describeEvicted) : [],
+  };
+}
+
+function describeEvicted(migrate: LocalVolumeMigrate): EvictedMigration {
+  const { pointOfNoReturn = false, reason, progress } = migrate.status ?? {};
+  return {
+    ...describeRunning(migrate),
+    pointOfNoReturn,
+    ...(reason !== undefined && { reason }),
+    ...(progress && { syncedBytes: progress.syncedBytes }),
   };
 }
 

@@ -1,12 +1,13 @@
 /** Whether a volume stays where it is, by what its objects say. */
 import type { Stay } from '../../core/contracts/migration.ts';
 import { Annotation } from '../../core/contracts/names.ts';
+import type { LocalVolume } from '../../core/contracts/objects/index.ts';
 import { judgeStay, type OwnNamespaces, stayWith } from '../../core/domain/stay.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
-import { type KubeObject, keyOf, persistentVolumeClaims } from '../../system/kube/resources.ts';
-import type { ClusterStores, Store } from './stores.ts';
-import { claimOf, companionsOf, podsOf, replicaNodesOf } from './volume-objects.ts';
+import { type KubeObject, keyOf, type PersistentVolumeClaim, persistentVolumeClaims } from '../../system/kube/resources.ts';
+import type { ClusterStores, PodView, Store } from './stores.ts';
+import { type ClaimName, claimNames, claimOf, companionsOf, hasEnded, podsOf, replicaNodesOf } from './volume-objects.ts';
 
 /** @param node on which it lies. @returns undefined: it may go. */
 export type StayJudge = (stores: ClusterStores, volume: string, node: string) => Stay | undefined;
@@ -32,8 +33,16 @@ function stayFacts(stores: ClusterStores, volume: string) {
   return {
     wishes: objects.map(moveWish).filter((wish) => wish !== undefined),
     namespace: name?.namespace,
-    labels: [claim, ...(name ? podsOf(stores, name) : [])].map((object) => object?.metadata.labels ?? {}),
+    labels: [claim, ...(name ? saidBy(stores, name) : [])].map((object) => object?.metadata.labels ?? {}),
   };
+}
+
+/** Pods that tell what runs on a claim: those that use it, else those that have ended and have no successor yet. */
+function saidBy(stores: ClusterStores, claim: ClaimName): readonly PodView[] {
+  const users = podsOf(stores, claim);
+  if (users.length > 0) return users;
+  const isOf = ({ metadata }: PodView) => metadata.namespace === claim.namespace;
+  return stores.pods.list().filter((pod) => isOf(pod) && hasEnded(pod) && claimNames(pod).includes(claim.name));
 }
 
 /** What somebody says about the moves of a volume, on its LocalVolume or its claim. */
@@ -47,7 +56,23 @@ export async function withLiveWishes(kube: KubeClient, stores: ClusterStores): P
   return { ...stores, localVolumes: storeOf(volumes), persistentVolumeClaims: storeOf(claims) };
 }
 
-function storeOf<T extends KubeObject | { readonly metadata: { readonly name: string } }>(objects: readonly T[]): Store<T> {
+/** The stores, with these two objects as somebody has just read them live. */
+export function withLive(stores: ClusterStores, localVolume: LocalVolume, claim: PersistentVolumeClaim): ClusterStores {
+  return {
+    ...stores,
+    localVolumes: overlay(stores.localVolumes, localVolume),
+    persistentVolumeClaims: overlay(stores.persistentVolumeClaims, claim),
+  };
+}
+
+function overlay<T extends Named>(store: Store<T>, live: T): Store<T> {
+  const key = keyOf(live.metadata);
+  return { list: () => store.list(), get: (other) => (other === key ? live : store.get(other)) };
+}
+
+type Named = KubeObject | { readonly metadata: { readonly name: string } };
+
+function storeOf<T extends Named>(objects: readonly T[]): Store<T> {
   const byKey = new Map(objects.map((object) => [keyOf(object.metadata), object]));
   return { list: () => objects, get: (key) => byKey.get(key) };
 }

@@ -161,13 +161,25 @@ export interface RunningMigration {
 export interface PodEvictionFacts {
   /** Why nothing is to move because of this pod; undefined: it is. */
   readonly unwanted?: string;
-  /** Of the pod's claims that still carry its mark. */
+  /** Of the pod's claims. */
   readonly volumes: readonly {
     readonly volume: string;
     readonly onNode: boolean;
+    /** Somebody has taken the pod's mark off its claim. */
+    readonly unmarked?: true;
+    /** It is not to move at all. */
+    readonly stays?: Stay;
   }[];
-  /** The migrations of these volumes that have not ended. */
-  readonly running: readonly (RunningMigration & { readonly pointOfNoReturn: boolean })[];
+  /** The migrations that have not ended of those whose claims carry the mark. */
+  readonly running: readonly EvictedMigration[];
+}
+
+export interface EvictedMigration extends RunningMigration {
+  readonly pointOfNoReturn: boolean;
+  /** Stable word for why it waits. */
+  readonly reason?: string;
+  /** Of the sync or verify that ran last: copied, or compared. */
+  readonly syncedBytes?: number;
 }
 
 export interface ClusterActivities {

@@ -103,6 +103,7 @@ export const EVENT_REASONS = [
   'WaitingForTarget',
   'WaitingForDetach',
   'WaitingForOtherVolumes',
+  'WaitingForTurn',
   'TargetReserved',
   'TargetGivenUp',
   'SyncStarted',

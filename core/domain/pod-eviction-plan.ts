@@ -1,64 +1,92 @@
 /**
  * What a pod's eviction does next, decided by level: from what its claims say and what runs now.
  *
- * Its pods cannot start while it lasts, so it ends whenever the volumes cannot go: a volume that is refused, that finds no node for a while, or that a
- * person keeps ends it for all of them. What has not begun to cut over stays then, and pods start where it is.
+ * Its pods cannot start while it lasts, so it ends whenever the volumes cannot go: a volume that is refused, that does not come forward for a while, or
+ * that a person keeps ends it for all of them. What has not begun to cut over stays then, and pods start where it is.
  */
 import type { PodEvictionFacts } from '../contracts/cluster-activities.ts';
 import type { MigrationEnded } from '../contracts/migration.ts';
 import type { EventReason } from '../contracts/reasons.ts';
 import { type FollowedMigrations, isHeldBack, NONE_FOLLOWED, settle } from './followed-migrations.ts';
+import { type Leaving, NONE_STANDS, rememberStandstills, type Standstills, standstillLimit, untilStandstill } from './standstill.ts';
+import { inWords } from './stay.ts';
 
-/** For how long pods are kept from starting because no node has room. */
-export const NO_TARGET_MILLISECONDS = 10 * 60_000;
-
-export interface PodEvictionMemory extends FollowedMigrations {
+export interface PodEvictionMemory extends FollowedMigrations, Standstills {
   /** A person took the move of this volume back. */
   readonly kept?: string;
-  /** By volume, since when it has looked for a node in vain, in milliseconds since 1970. */
-  readonly withoutTargetSince: Readonly<Record<string, number>>;
   /** It was told that the eviction has started. */
   readonly begun: boolean;
 }
 
-export const NOTHING_REMEMBERED: PodEvictionMemory = { ...NONE_FOLLOWED, withoutTargetSince: {}, begun: false };
+export const NOTHING_REMEMBERED: PodEvictionMemory = { ...NONE_FOLLOWED, ...NONE_STANDS, begun: false };
 
 export interface PodEvictionPlan {
   /** Migrations to start or to join. */
   readonly start: readonly string[];
-  /** How the eviction ends now. Without an Event where nothing was to be moved. */
-  readonly end?: { readonly event?: EventReason; readonly message: string };
+  /** How the eviction ends now. */
+  readonly end?: PodEvictionEnd;
 }
 
-/** @param now in milliseconds since 1970. */
-export function planPodEviction(node: string, facts: PodEvictionFacts, memory: PodEvictionMemory, now: number): PodEvictionPlan {
-  const settled = [...memory.moved, ...memory.idle];
-  const toMove = facts.volumes.filter(({ onNode, volume }) => onNode && !settled.includes(volume)).map(({ volume }) => volume);
-  const why = whyGivenUp(facts, memory, now);
-  if (why !== undefined && (memory.begun || toMove.length > 0)) {
-    const forward = facts.running.filter(({ pointOfNoReturn }) => pointOfNoReturn).map(({ volume }) => volume);
-    const gone = [...new Set([...memory.moved, ...forward])].sort();
-    const but = gone.length > 0 ? `; but for ${gone.join(', ')}` : '';
-    return { start: [], end: { event: 'PodEvictionStopped', message: `the volumes stay on ${node}: ${why}${but}` } };
-  }
+export interface PodEvictionEnd {
+  /** undefined: nothing was to be moved. */
+  readonly event?: EventReason;
+  readonly message: string;
+}
+
+/** @param limit in milliseconds: for how long a volume without a copy may not come forward. */
+export function planPodEviction(node: string, facts: PodEvictionFacts, memory: PodEvictionMemory, limit: number): PodEvictionPlan {
+  const toMove = volumesToMove(facts, memory);
+  const why = whyGivenUp(facts, memory, limit);
+  if (why !== undefined && (memory.begun || toMove.length > 0)) return { start: [], end: stopped(node, facts, memory, why) };
   const underWay = facts.running.map(({ volume }) => volume).filter((volume) => !memory.moved.includes(volume));
   const start = [...new Set([...toMove, ...underWay])].filter((volume) => !memory.following.includes(volume)).sort();
   if (start.length > 0 || memory.following.length > 0) return { start };
+  const left = facts.volumes.filter(({ volume, onNode, unmarked }) => onNode && unmarked && !memory.moved.includes(volume));
+  if (memory.begun && left.length > 0) {
+    const why = `the mark was taken off the claim of ${left.map(({ volume }) => volume).join(', ')}`;
+    return { start, end: stopped(node, facts, memory, why) };
+  }
   const message = `moved away from ${node}: ${[...memory.moved].sort().join(', ') || 'nothing'}`;
   return { start, end: { ...(memory.begun && { event: 'PodEvictionCompleted' as const }), message } };
 }
 
-function whyGivenUp(
-  { unwanted, running }: PodEvictionFacts,
-  { kept, withoutTargetSince }: PodEvictionMemory,
-  now: number,
-): string | undefined {
+function volumesToMove({ volumes }: PodEvictionFacts, { moved, idle }: PodEvictionMemory): readonly string[] {
+  const isToMove = ({ onNode, unmarked, volume }: PodEvictionFacts['volumes'][number]) =>
+    onNode && !unmarked && !moved.includes(volume) && !idle.includes(volume);
+  return volumes.filter(isToMove).map(({ volume }) => volume);
+}
+
+function stopped(node: string, { running }: PodEvictionFacts, { moved }: PodEvictionMemory, why: string): PodEvictionEnd {
+  const forward = running.filter(({ pointOfNoReturn }) => pointOfNoReturn).map(({ volume }) => volume);
+  const gone = [...new Set([...moved, ...forward])].sort();
+  const but = gone.length > 0 ? `; but for ${gone.join(', ')}` : '';
+  return { event: 'PodEvictionStopped', message: `the volumes stay on ${node}: ${why}${but}` };
+}
+
+function whyGivenUp(facts: PodEvictionFacts, memory: PodEvictionMemory, limit: number): string | undefined {
+  const { unwanted, running } = facts;
+  const { kept, standstills } = memory;
   if (unwanted !== undefined) return unwanted;
+  const staying = whyOneStays(facts, memory);
+  if (staying !== undefined) return staying;
   if (kept !== undefined) return `a person aborted the move of ${kept}`;
   const parked = running.find(({ phase, pointOfNoReturn }) => phase === 'NeedsAttention' && !pointOfNoReturn);
   if (parked) return `${parked.volume} cannot move: ${parked.message}`;
-  const lost = running.find(({ volume }) => now - (withoutTargetSince[volume] ?? now) >= NO_TARGET_MILLISECONDS);
-  return lost && `${lost.volume} found no other node for ${NO_TARGET_MILLISECONDS / 60_000} minutes: ${lost.message}`;
+  const stuck = Object.entries(standstills).find(([, standstill]) => standstill.stoodMilliseconds >= standstillLimit(standstill, limit));
+  if (!stuck) return undefined;
+  const [volume, standstill] = stuck;
+  const { phase, message = 'its migration has not begun' } = running.find((migration) => migration.volume === volume) ?? {};
+  const what = phase === 'Reserving' ? 'found no other node' : 'has not come forward';
+  return `${volume} ${what} for ${standstillLimit(standstill, limit) / 60_000} minutes: ${message}`;
+}
+
+/** One that stays keeps the others: a pod starts only where all of its volumes are. What goes forward goes, whatever is said of it now. */
+function whyOneStays({ volumes, running }: PodEvictionFacts, { moved }: PodEvictionMemory): string | undefined {
+  const goes = (volume: string) => moved.includes(volume) || running.some((other) => other.volume === volume && other.pointOfNoReturn);
+  for (const { volume, onNode, unmarked, stays } of volumes) {
+    if (stays && onNode && !unmarked && !goes(volume)) return inWords(volume, stays);
+  }
+  return undefined;
 }
 
 /** What is remembered once a migration has ended. */
@@ -67,18 +95,18 @@ export function rememberEnd(memory: PodEvictionMemory, node: string, ended: Migr
   return isHeldBack(ended, node) ? { ...settled, kept: ended.volume } : settled;
 }
 
-/** What is remembered after a look: since when volumes are without a target. */
-export function rememberLook(memory: PodEvictionMemory, { running }: PodEvictionFacts, now: number): PodEvictionMemory {
-  const waiting = running
-    .filter(({ phase }) => phase === 'Reserving')
-    .map(({ volume }) => [volume, memory.withoutTargetSince[volume] ?? now]);
-  return { ...memory, withoutTargetSince: Object.fromEntries(waiting) };
+/** What is remembered after a look: for how long volumes have not come forward. @param now in milliseconds since 1970. */
+export function rememberLook(memory: PodEvictionMemory, facts: PodEvictionFacts, now: number): PodEvictionMemory {
+  const { running } = facts;
+  const isMoved = (volume: string) => memory.moved.includes(volume);
+  const underWay = running.map(({ volume }) => volume).filter((volume) => !isMoved(volume));
+  const leaving = [...new Set([...volumesToMove(facts, memory), ...underWay])]
+    .map((volume): Leaving => ({ volume, migration: running.find((migration) => migration.volume === volume) }))
+    .filter(({ migration }) => !migration?.pointOfNoReturn);
+  return { ...memory, ...rememberStandstills(memory, leaving, now) };
 }
 
-/** How long the next look may wait without missing that a volume has been without a target for too long. */
-export function untilGivenUp({ withoutTargetSince }: PodEvictionMemory, now: number): number {
-  return Math.min(
-    ...Object.values(withoutTargetSince).map((since) => Math.max(0, since + NO_TARGET_MILLISECONDS - now)),
-    Number.MAX_SAFE_INTEGER,
-  );
+/** How long the next look may wait without missing that a volume has stood still for too long. A look that has failed is not made again at once. */
+export function untilGivenUp(memory: PodEvictionMemory, limit: number): number {
+  return Math.max(untilStandstill(memory, limit), 1000);
 }

@@ -272,8 +272,26 @@ describe('an eviction that runs', () => {
     await world.client.mergePatch(persistentVolumeClaims, claimName(), {
       metadata: { annotations: { [Annotation.evictionMark(pod.metadata.uid)]: null } },
     });
-    expect(await observe()).toEqual({ volumes: [], running: [] });
+    expect(await observe()).toEqual({ volumes: [{ volume, onNode: true, unmarked: true }], running: [] });
     expect((await wanted()).unwanted).toBe('no eviction of a pod on n1 goes on');
+  });
+
+  test('sees that its volume is kept, or that what its pod runs must not move', async () => {
+    const move = (value: string | null) =>
+      world.client.mergePatch(persistentVolumeClaims, claimName(), { metadata: { annotations: { [Annotation.move]: value } } });
+    await move('never');
+    const kept = { kind: 'kept', why: 'annotation rehome.io/move=never' };
+    expect(await observe()).toEqual({ volumes: [{ volume, onNode: true, stays: kept }], running: [] });
+    await world.seen('persistentVolumeClaims', await move(null));
+    expect(await observe()).toEqual({ volumes: [{ volume, onNode: true }], running: [] });
+    const etcd = await world.addPod(`etcd-${serial}`, volume, 'n1');
+    await world.client.mergePatch(pods, etcd.metadata, { metadata: { labels: { app: 'etcd' } } });
+    await evict(etcd);
+    const refused = { kind: 'refused', why: 'etcd runs on it (label app=etcd)' };
+    await vi.waitFor(async () => expect(await observe()).toMatchObject({ volumes: [{ volume, stays: refused }] }), soon);
+    // Whoever uses it now says what it is.
+    await world.addPod(`other-${serial}`, volume, 'n1');
+    expect((await observe()).volumes).toEqual([{ volume, onNode: true }]);
   });
 
   test('tells of itself on pod, claim and node, though the pod is gone', async () => {

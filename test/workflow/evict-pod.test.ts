@@ -51,6 +51,16 @@ describe.concurrent('an evicted pod', () => {
     expect(eventsOf(harness)).toEqual([expect.stringMatching(/^PodEvictionStopped .*has label hwameistor.io\/eviction=disable$/)]);
   });
 
+  test('whose volume is kept has it left there, nothing begun, and told why', async ({ harness }) => {
+    const { world, n1, data, pod } = harness;
+    world.volumes.get(data)!.stays = { kind: 'kept', why: 'somebody says so' };
+    await harness.evictPod();
+    await harness.podEviction().result();
+    expect(world.migrates).toEqual([]);
+    expect(evicted(harness)).toMatchObject({ label: 'completed', marked: new Set() });
+    expect(eventsOf(harness)).toEqual([`PodEvictionStopped ${pod.name}: the volumes stay on ${n1}: ${data} is kept (somebody says so)`]);
+  });
+
   test('without volumes on its node has its eviction end without a word', async ({ harness }) => {
     harness.world.volumes.clear();
     await harness.evictPod();
@@ -90,6 +100,7 @@ describe.concurrent('the eviction of a pod is taken back, and everything is as i
     await harness.podEviction().result();
     expect(world.volumes.get(data)?.affinity).toBe(n1);
     expect(harness.migrateObject().message).toBe(`no longer wanted: no eviction of a pod on ${n1} goes on`);
+    expect(eventsOf(harness).at(-1)).toMatch(new RegExp(`^PodEvictionStopped .*: the mark was taken off the claim of ${data}$`));
   });
 
   test('when a person aborts the move of one of its volumes: all stay together', async ({ harness }) => {

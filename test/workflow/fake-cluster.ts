@@ -6,6 +6,7 @@ import type { SyncTurns } from '../../activities/cluster/turns.ts';
 import type {
   ClusterActivities,
   CompanionsVerdict,
+  EvictedMigration,
   MigrationRecord,
   PhaseReport,
   ReserveRequest,
@@ -109,7 +110,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       assertAllowed(migrate, report, scheduledAt);
       migrate.reportedAt = scheduledAt;
       const { ref, event, refusals, unfit, ...status } = report;
-      Object.assign(migrate, status);
+      Object.assign(migrate, { ...status, reason: report.reason ?? event });
       if (refusals) migrate.message = `${report.message}: ${listed(refusals)}`;
       if (unfit) migrate.message = `${report.message} (unfit: ${listed(unfit)})`;
       world.messages.push(migrate.message);
@@ -202,13 +203,16 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       world.events.push(`${event} ${node}: ${message}`);
     },
 
-    async observePodEviction({ pod: { uid }, node: name }) {
-      const marked = [...(world.evictedPods.get(uid)?.marked ?? [])];
-      const running = marked.flatMap((volume) => world.openMigrate(volume) ?? []);
+    async observePodEviction({ pod: { uid }, node: name, claims }) {
+      const isMarked = (volume: string) => world.evictedPods.get(uid)?.marked.has(volume) === true;
+      const running = claims.filter(isMarked).flatMap((volume) => world.openMigrate(volume) ?? []);
       return {
         ...(world.node(name).disabled && { unwanted: `node ${name} has label hwameistor.io/eviction=disable` }),
-        volumes: marked.map((volume) => ({ volume, onNode: world.volumes.get(volume)?.replicas.has(name) === true })),
-        running: running.map((migrate) => ({ ...describe(migrate), pointOfNoReturn: migrate.pointOfNoReturn })),
+        volumes: claims.map((volume) => {
+          const { replicas, stays } = world.volumes.get(volume) ?? {};
+          return { volume, onNode: replicas?.has(name) === true, ...(!isMarked(volume) && { unmarked: true }), ...(stays && { stays }) };
+        }),
+        running: running.map(describeEvicted),
       };
     },
 
@@ -265,6 +269,16 @@ function describe({ ref, phase, target, message, percent }: Migrate): RunningMig
   return { volume: ref.volume, phase, message, ...(target && { target: target.node }), ...(percent !== undefined && { percent }) };
 }
 
+function describeEvicted(migrate: Migrate): EvictedMigration {
+  const { pointOfNoReturn, reason, syncedBytes } = migrate;
+  return {
+    ...describe(migrate),
+    pointOfNoReturn,
+    ...(reason !== undefined && { reason }),
+    ...(syncedBytes !== undefined && { syncedBytes }),
+  };
+}
+
 function whyNotToBeEmptied({ cordoned, disabled, name }: Node): string | undefined {
   if (!cordoned) return `node ${name} is not cordoned`;
   return disabled ? `node ${name} has label hwameistor.io/eviction=disable` : undefined;
@@ -301,7 +315,7 @@ function isHeld(world: World, volume: string, node: string): boolean {
 }
 
 function recordOf(world: World, migrate: Migrate): MigrationRecord {
-  const { message, phases, reportedAt, holdReleased, percent, proven, targetSha256, trigger, ...record } = migrate;
+  const { message, reason, phases, reportedAt, holdReleased, percent, syncedBytes, proven, targetSha256, trigger, ...record } = migrate;
   return { ...record, hashCheck: world.hashCheck };
 }
 

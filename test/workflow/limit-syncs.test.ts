@@ -16,8 +16,10 @@ async function oneSyncs(harness: Harness): Promise<{ first: string; waiting: str
   const first = world.migrates.find(({ phase }) => phase === 'Syncing')!.ref.volume;
   const waiting = volumes.filter((volume) => volume !== first);
   await eventually(() => {
-    for (const volume of waiting)
-      expect(harness.migrateObject(volume).message).toMatch(/^waits for its turn to sync from .* \(at most 1 a node/);
+    for (const volume of waiting) {
+      const message = expect.stringMatching(/^waits for its turn to sync from .* \(at most 1 a node/);
+      expect(harness.migrateObject(volume)).toMatchObject({ message, reason: 'WaitingForTurn' });
+    }
   });
   return { first, waiting, open: gate.open };
 }

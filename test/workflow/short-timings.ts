@@ -7,4 +7,5 @@ export const SLOW_NET_MILLISECONDS = 1000;
 export const GIVEN_UP_MILLISECONDS = 1500;
 /** Longer than any of these tests lets a target be away. */
 export const TARGET_LOST_MILLISECONDS = 60_000;
+export const STANDSTILL_MILLISECONDS = 60_000;
 export const HELD_VOLUME_MILLISECONDS = 1500;

@@ -80,6 +80,7 @@ export interface Migrate {
   /** When the activity that reported last was scheduled. */
   reportedAt: number;
   message: string;
+  reason?: string | undefined;
   parkedIn?: Exclude<Phase, 'NeedsAttention'>;
   pointOfNoReturn: boolean;
   proven: boolean;
@@ -93,6 +94,7 @@ export interface Migrate {
   sourceSha256?: string;
   targetSha256?: string;
   percent?: number;
+  syncedBytes?: number;
   readonly phases: Phase[];
 }
 

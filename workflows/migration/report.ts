@@ -40,7 +40,7 @@ export async function report(run: MigrationRun, phase: Phase, message: string, f
       { key: TARGET_NODE, value: run.target?.node ?? null },
     ]);
   }
-  Object.assign(run, { phase, message, doing: message, refusals });
+  Object.assign(run, { phase, message, doing: message, reason: reason ?? event, refusals });
   show(run);
   const ref = requireRef(run);
   const told = { ref, phase, message, ...standingFacts(run), ...facts };
@@ -55,7 +55,8 @@ export async function reportObstacle(run: MigrationRun, obstacle: string | undef
   run.message = message;
   show(run);
   const parked = phase === 'NeedsAttention' && parkedIn && { parkedIn };
-  const told = { ref, phase, message, ...standingFacts(run), ...parked };
+  const reason = obstacle === undefined && run.reason !== undefined && { reason: run.reason };
+  const told = { ref, phase, message, ...reason, ...standingFacts(run), ...parked };
   await inTurn(run, async (cluster) => {
     if (run.phase === phase) await cluster.reportPhase(told);
   });

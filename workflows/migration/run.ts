@@ -29,8 +29,9 @@ export interface MigrationRun {
   parkedIn?: ActivePhase;
   /** What happens, or why it waits: as reported last. */
   message: string;
-  /** What is reported again when nothing is in the way of it any more. */
+  /** What is reported again when nothing is in the way of it any more, and the stable word for why it waits. */
   doing: string;
+  reason?: string | undefined;
   /** Why each node is no target, as reported last. */
   refusals?: Readonly<Record<string, Refusal>> | undefined;
   /** Suggested nodes that cannot be the target. */

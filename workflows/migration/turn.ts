@@ -37,7 +37,8 @@ export async function takeTurn(run: MigrationRun): Promise<boolean> {
   const { perNode, perCluster } = await inCluster(run, 'ask for a turn to sync', (cluster) => cluster.requestTurn(request));
   if (await condition(() => hasTurn(run), FREE_TURN_MILLISECONDS)) return true;
   const limits = `${perNode} a node, ${perCluster} in the cluster`;
-  await report(run, 'AwaitingDetach', `waits for its turn to sync from ${sourceNode} to ${node} (at most ${limits})`);
+  const message = `waits for its turn to sync from ${sourceNode} to ${node} (at most ${limits})`;
+  await report(run, 'AwaitingDetach', message, { event: 'WaitingForTurn' });
   await Promise.race([condition(() => hasTurn(run)), nextLook(run, looks)]);
   return hasTurn(run);
 }

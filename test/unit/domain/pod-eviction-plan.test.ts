@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import type { PodEvictionFacts } from '../../../core/contracts/cluster-activities.ts';
 import { follow } from '../../../core/domain/followed-migrations.ts';
 import {
-  NO_TARGET_MILLISECONDS,
   NOTHING_REMEMBERED,
   type PodEvictionMemory,
   planPodEviction,
@@ -13,6 +12,7 @@ import {
 } from '../../../core/domain/pod-eviction-plan.ts';
 
 const NOW = 1_000_000;
+const LIMIT = 10 * 60_000;
 const lies = (...volumes: string[]) => volumes.map((volume) => ({ volume, onNode: true }));
 const running = (volume: string, phase: PodEvictionFacts['running'][number]['phase'], pointOfNoReturn = false) => ({
   volume,
@@ -27,8 +27,9 @@ const ended = (volume: string, outcome: 'Completed' | 'Aborted' | 'NothingToMove
   abortedByPerson: false,
   ...more,
 });
-const plan = (facts: PodEvictionFacts, memory: Partial<PodEvictionMemory> = {}, now = NOW) =>
-  planPodEviction('n1', facts, { ...NOTHING_REMEMBERED, ...memory }, now);
+const plan = (facts: PodEvictionFacts, memory: Partial<PodEvictionMemory> = {}) =>
+  planPodEviction('n1', facts, { ...NOTHING_REMEMBERED, ...memory }, LIMIT);
+const STANDS = { stoodMilliseconds: LIMIT };
 
 describe("a pod's eviction", () => {
   test('starts a migration for every volume that lies on the node, and for no other', () => {
@@ -64,8 +65,20 @@ describe("a pod's eviction", () => {
     [
       'a volume finds no node for too long',
       { running: [running('a', 'Reserving')] },
-      { withoutTargetSince: { a: NOW - NO_TARGET_MILLISECONDS } },
+      { standstills: { a: { ...STANDS, furthest: 'Reserving' } } },
       'the volumes stay on n1: a found no other node for 10 minutes: a says why',
+    ],
+    [
+      'a volume waits for too long for those who use it',
+      { running: [running('a', 'AwaitingDetach')] },
+      { standstills: { a: { ...STANDS, furthest: 'AwaitingDetach' } } },
+      'the volumes stay on n1: a has not come forward for 10 minutes: a says why',
+    ],
+    [
+      'no migration of a volume begins for too long',
+      {},
+      { standstills: { a: STANDS } },
+      'the volumes stay on n1: a has not come forward for 10 minutes: its migration has not begun',
     ],
     ['one of several cannot go', { running: [running('b', 'NeedsAttention')] }, { moved: ['a'] }, /: b cannot move.*; but for a$/],
   ] as const)('is given up at once where %s', (_, facts, memory, message) => {
@@ -74,21 +87,45 @@ describe("a pod's eviction", () => {
     expect(end).toEqual({ event: 'PodEvictionStopped', message: typeof message === 'string' ? message : expect.stringMatching(message) });
   });
 
+  test('is given up at once, and nothing begun, where a volume is kept or must not move: the others stay with it', () => {
+    const volumes = [...lies('a'), { volume: 'b', onNode: true, stays: { kind: 'kept' as const, why: 'somebody says so' } }];
+    const message = 'the volumes stay on n1: b is kept (somebody says so)';
+    expect(plan({ volumes, running: [] })).toEqual({ start: [], end: { event: 'PodEvictionStopped', message } });
+    const away = [{ ...volumes[1]!, onNode: false }];
+    expect(plan({ volumes: away, running: [] }).end?.event).toBeUndefined();
+    expect(plan({ volumes, running: [running('b', 'CuttingOver', true)] }, { begun: true }).end).toBeUndefined();
+  });
+
+  test('is told to have stopped where somebody has taken the mark off before a volume moved', () => {
+    const volumes = [
+      { volume: 'a', onNode: true, unmarked: true as const },
+      { volume: 'b', onNode: false, unmarked: true as const },
+    ];
+    expect(plan({ volumes, running: [] }).end).toEqual({ message: 'moved away from n1: nothing' });
+    expect(plan({ volumes, running: [] }, { begun: true, following: ['a'] })).toEqual({ start: [] });
+    expect(plan({ volumes, running: [] }, { begun: true, moved: ['b'] }).end).toEqual({
+      event: 'PodEvictionStopped',
+      message: 'the volumes stay on n1: the mark was taken off the claim of a; but for b',
+    });
+    // Its objects may say so a moment later than its migration.
+    expect(plan({ volumes, running: [] }, { begun: true, moved: ['a', 'b'] }).end?.event).toBe('PodEvictionCompleted');
+  });
+
   test('is not given up for what is parked past the point of no return: that only goes forward', () => {
     expect(
       plan({ volumes: lies('a'), running: [running('a', 'NeedsAttention', true)] }, { following: ['a'], begun: true }).end,
     ).toBeUndefined();
   });
 
-  test('counts the time without a target anew when there was one in between', () => {
-    const reserving = { volumes: lies('a'), running: [running('a', 'Reserving')] };
-    const waiting = rememberLook(NOTHING_REMEMBERED, reserving, NOW);
-    expect(waiting.withoutTargetSince).toEqual({ a: NOW });
-    expect(rememberLook(waiting, reserving, NOW + 5).withoutTargetSince).toEqual({ a: NOW });
-    expect(untilGivenUp(waiting, NOW + 5)).toBe(NO_TARGET_MILLISECONDS - 5);
-    const placed = rememberLook(waiting, { volumes: lies('a'), running: [running('a', 'Syncing')] }, NOW + 5);
-    expect(placed.withoutTargetSince).toEqual({});
-    expect(untilGivenUp(placed, NOW)).toBe(Number.MAX_SAFE_INTEGER);
+  test('counts for how long volumes stand still that are to leave, whether a migration runs or not, and no others', () => {
+    const volumes = [...lies('a', 'b', 'moved', 'cut'), { volume: 'elsewhere', onNode: false }];
+    const facts = { volumes, running: [running('a', 'Reserving'), running('cut', 'CuttingOver', true)] };
+    const first = rememberLook({ ...NOTHING_REMEMBERED, moved: ['moved'] }, facts, NOW);
+    expect(untilGivenUp(first, LIMIT)).toBe(LIMIT);
+    const second = rememberLook(first, facts, NOW + 5);
+    expect(second.standstills).toEqual({ a: { furthest: 'Reserving', stoodMilliseconds: 5 }, b: { stoodMilliseconds: 5 } });
+    expect(untilGivenUp(second, LIMIT)).toBe(LIMIT - 5);
+    expect(untilGivenUp(rememberLook(second, { volumes: [], running: [] }, NOW + 10), LIMIT)).toBe(Number.POSITIVE_INFINITY);
   });
 
   test('starts its own migration after one away from another node, and after one that nobody has aborted', () => {
@@ -114,7 +151,7 @@ describe("a pod's eviction", () => {
         let memory: PodEvictionMemory = NOTHING_REMEMBERED;
         for (let round = 0; round < 10; round++) {
           const facts = { volumes: volumes.map((volume) => ({ volume, onNode: onNode.has(volume) })), running: [] };
-          const { start, end } = planPodEviction('n1', facts, memory, NOW);
+          const { start, end } = planPodEviction('n1', facts, memory, LIMIT);
           if (end) return;
           for (const volume of start) {
             expect(memory.following).not.toContain(volume);
