@@ -7,6 +7,7 @@
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { affinityFor, judgePod } from '../activities/cluster/pod-admission.ts';
+import type { StayJudge } from '../activities/cluster/stay.ts';
 import type { ClusterStores, PodView } from '../activities/cluster/stores.ts';
 import { claimNames } from '../activities/cluster/volume-objects.ts';
 import { SCHEDULING_GATE } from '../core/contracts/names.ts';
@@ -20,6 +21,7 @@ import { keyOf, type Pod, pods } from '../system/kube/resources.ts';
 export interface GatedPodsDependencies {
   readonly kube: KubeClient;
   readonly stores: ClusterStores;
+  readonly whyStays: StayJudge;
   readonly changes: ClusterChanges;
   readonly events: Pick<EventRecorder, 'tell'>;
   readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { affinityFor, judgePod } from '../activities/cluster/pod-admission.ts';
+import type { StayJudge } from '../activities/cluster/stay.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { SCHEDULING_GATE } from '../core/contracts/names.ts';
 import type { KubeClient } from '../system/kube/client.ts';
@@ -14,6 +15,7 @@ import type { Pod } from '../system/kube/resources.ts';
 export interface PodAdmissionDependencies {
   readonly kube: KubeClient;
   readonly stores: ClusterStores;
+  readonly whyStays: StayJudge;
   /** False beside a live HwameiStor: pods are created as they are then. */
   readonly isActive: () => boolean;
   readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };

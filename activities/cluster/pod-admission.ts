@@ -23,9 +23,10 @@ import type { ClusterDependencies } from './dependencies.ts';
 import { evictionMarksOf, findPod, podStateOf } from './eviction-marks.ts';
 import { isOpen, isRequest, migrationsOf, triggerOf } from './migration-objects.ts';
 import { isHeld } from './node-eviction.ts';
+import { withLive } from './stay.ts';
 import { claimNames, localVolumeOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
-type Deps = Pick<ClusterDependencies, 'kube' | 'stores'>;
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays'>;
 type Affinity = NonNullable<NonNullable<Pod['spec']>['affinity']>;
 
 /** A claim of the pod that is bound to a volume of ours. */
@@ -41,8 +42,14 @@ export async function judgePod(deps: Deps, namespace: string, claims: readonly s
   const ours = found.filter((claim) => claim !== undefined);
   if (ours.length === 0) return { waitsFor: [], nodeLists: [] };
   const failed = await deps.kube.list(pods, { namespace, fieldSelector: 'status.phase=Failed' });
-  const facts = await Promise.all(ours.map((claim) => factsOf(deps, claim, failed)));
-  const { waitsFor, nodeLists } = admitPod(facts.filter((each) => each !== undefined));
+  const looked = await Promise.all(ours.map((claim) => factsOf(deps, claim, failed)));
+  const facts = looked.filter((each) => each !== undefined);
+  // Its other volumes stay with one that does.
+  const staysOn = facts.flatMap((each) => each.staysOn);
+  const leaves = (node: string) => !staysOn.includes(node);
+  const { waitsFor, nodeLists } = admitPod(
+    facts.map((each) => ({ ...each, evictedFrom: each.evictedFrom.filter(leaves), drained: each.drained.filter(leaves) })),
+  );
   return { waitsFor, nodeLists: nodeLists.filter((list) => list.every((node) => isNamedByItsLabel(deps, node))) };
 }
 
@@ -58,20 +65,27 @@ async function findBoundClaim({ kube, stores }: Deps, namespace: string, name: s
     : { claim, volume, bindsPods: !persistentVolume || persistentVolume.spec?.nodeAffinity !== undefined };
 }
 
+interface Looked extends ClaimFacts {
+  /** Nodes that it does not leave, whatever becomes of them. */
+  readonly staysOn: readonly string[];
+}
+
 /** @returns undefined where there is no LocalVolume: nobody knows then where the volume lies. */
-async function factsOf(deps: Deps, { claim, volume, bindsPods }: BoundClaim, failed: readonly Pod[]): Promise<ClaimFacts | undefined> {
-  const { kube, stores } = deps;
+async function factsOf(deps: Deps, { claim, volume, bindsPods }: BoundClaim, failed: readonly Pod[]): Promise<Looked | undefined> {
+  const { kube, stores, whyStays } = deps;
   const evictedFrom = await evictedFromOf(deps, claim, failed);
   const [localVolume, migrations] = await Promise.all([kube.find(localVolumes, { name: volume }), migrationsOf(kube, volume)]);
   if (!localVolume) return undefined;
   const lying = replicaNodesOf(stores, localVolume);
   const upToDate = replicasOf(stores, volume).filter(({ status }) => status?.state === 'Ready' && status.synced === true);
+  const live = withLive(stores, localVolume, claim);
   const held = migrations.filter(isHeld).map(({ spec }) => spec.sourceNode);
   return {
     volume,
     bindsPods,
     evictedFrom,
     nodes: lying,
+    staysOn: lying.filter((node) => whyStays(live, volume, node)),
     upToDateNodes: upToDate.map(({ spec }) => spec.nodeName).filter((node) => lying.includes(node)),
     drained: (await drainedOf(deps, lying)).filter((node) => !held.includes(node)),
     migration: describeMigration(migrations.find(isOpen) ?? migrations.find(isAskedFor)),

@@ -41,8 +41,8 @@ let volume: string;
 /** With the rights of the controller. */
 async function startServer(): Promise<AdmissionServer> {
   const [port] = await freePorts(1);
-  const { kube } = world.dependencies;
-  const review = (body: unknown) => reviewPod({ kube, stores: world.watchers.stores, isActive: () => isActive, logger }, body);
+  const { kube, stores, whyStays } = world.dependencies;
+  const review = (body: unknown) => reviewPod({ kube, stores, whyStays, isActive: () => isActive, logger }, body);
   const server = new AdmissionServer({ kube, listen: { host: '127.0.0.1', port: port! }, review, logger });
   servers.push(server);
   server.start();
@@ -83,8 +83,8 @@ const requiredOf = (pod: Pod) =>
   );
 
 function startReconciler(): void {
-  const { kube, events } = world.dependencies;
-  reconciler = new GatedPodsReconciler({ kube, stores: world.watchers.stores, changes: world.watchers, events, logger });
+  const { kube, stores, whyStays, events } = world.dependencies;
+  reconciler = new GatedPodsReconciler({ kube, stores, whyStays, changes: world.watchers, events, logger });
   reconciler.start();
 }
 
@@ -173,6 +173,26 @@ describe('a new pod whose PersistentVolume names its node', () => {
     expect(gatesOf(await createPod())).toEqual([SCHEDULING_GATE]);
   });
 
+  test('does not wait where its volume, or another one of its volumes, is kept or must not move', async () => {
+    await mark();
+    await annotate(Annotation.move, 'never');
+    expect(gatesOf(await createPod())).toEqual([]);
+    const [kept, other] = [volume, `other-${serial}`];
+    await world.addVolume(other, n1);
+    await mark('gone', 'n1', other);
+    const volumes = [kept, other].map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
+    expect(gatesOf(await createPod({ volumes }))).toEqual([]);
+    await annotate(Annotation.move, null);
+    expect(gatesOf(await createPod({ volumes }))).toEqual([SCHEDULING_GATE]);
+  });
+
+  test('does not wait for the volume of an etcd that its kubelet has evicted', async () => {
+    const etcd = await world.addPod(`etcd-${serial}`, volume, 'n1');
+    await world.client.mergePatch(pods, etcd.metadata, { metadata: { labels: { app: 'etcd' } } });
+    await world.seen('pods', await evict(etcd));
+    expect(gatesOf(await createPod())).toEqual([]);
+  });
+
   test('does not wait where the label of the node keeps its volumes', async () => {
     await mark();
     await keep('disable');
@@ -253,6 +273,13 @@ describe('a new pod whose PersistentVolume names no node', () => {
     expect([gatesOf(pod), termsOf(pod)]).toEqual([[SCHEDULING_GATE], undefined]);
     await moveTo('n2');
     expect(requiredOf(await isReleased(pod))).toEqual([['n2']]);
+  });
+
+  test('does not wait for a kept volume to leave, and goes to its node once that is uncordoned', async () => {
+    await annotate(Annotation.move, 'never');
+    await world.cordon('n1');
+    const pod = await createPod();
+    expect([gatesOf(pod), requiredOf(pod)]).toEqual([[], [['n1']]]);
   });
 
   test('goes to its old node again when that is uncordoned', async () => {

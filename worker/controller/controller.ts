@@ -114,7 +114,7 @@ async function run(
   const admission = new AdmissionServer({
     kube,
     listen: configuration.webhookListen,
-    review: (body) => reviewPod({ kube, stores: watchers.stores, isActive: () => !hwameistorIsLive, logger }, body),
+    review: (body) => reviewPod({ kube, stores: watchers.stores, whyStays, isActive: () => !hwameistorIsLive, logger }, body),
     logger,
   });
   closeAtEnd(() => admission.stop());
@@ -187,7 +187,7 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
     new PodEvictionTrigger({ kube, stores, changes: watchers, signals, prepareTemporal, logger }),
     new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, whyStays, prepareTemporal, now, logger }),
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
-    new GatedPodsReconciler({ kube, stores, changes: watchers, events: createEventRecorder(kube, logger, 'controller'), logger }),
+    new GatedPodsReconciler({ kube, stores, whyStays, changes: watchers, events: createEventRecorder(kube, logger, 'controller'), logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, evictionDelaySeconds, now, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),
