@@ -75,7 +75,10 @@ async function markOf({ metadata }: Pod, claim = volume): Promise<string | undef
   return found.metadata.annotations?.[Annotation.evictionMark(metadata.uid)];
 }
 const isMarked = (pod: Pod) =>
-  vi.waitFor(async () => expect(JSON.parse((await markOf(pod)) ?? '{}')).toEqual({ pod: pod.metadata.name, node: 'n1' }), soon);
+  vi.waitFor(
+    async () => expect(JSON.parse((await markOf(pod)) ?? '{}')).toEqual({ pod: pod.metadata.name, node: 'n1', claims: [volume] }),
+    soon,
+  );
 
 /** Of gRPC. */
 const NOT_FOUND = 5;
