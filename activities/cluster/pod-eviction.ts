@@ -24,14 +24,22 @@ const WARNING = 'PodEvictionStopped';
 export const observePodEviction =
   ({ kube, stores }: Deps): ClusterActivities['observePodEviction'] =>
   async ({ pod: { namespace, uid }, node: name, claims }) => {
-    const unwanted = whyKept(await kube.find(nodes, { name }));
     const found = await Promise.all(claims.map((claim) => kube.find(persistentVolumeClaims, { namespace, name: claim })));
-    const volumes = found.flatMap((claim) => (claim && isMarkedBy(claim, uid) ? (localVolumeOf(stores, claim) ?? []) : []));
-    const looked = await Promise.all(volumes.map((volume) => lookAt(kube, stores, volume, name)));
+    const looked = await Promise.all(
+      found.map(async (claim) => {
+        const volume = claim && localVolumeOf(stores, claim);
+        return volume === undefined ? [] : { isMarked: isMarkedBy(claim, uid), ...(await lookAt(kube, stores, volume, name)) };
+      }),
+    ).then((all) => all.flat());
+    const marked = looked.filter(({ isMarked }) => isMarked);
+    // Somebody took the mark off one of them: it stays, and the others with it.
+    const staying = looked.find(({ isMarked, onNode }) => !isMarked && onNode);
+    const unwanted =
+      whyKept(await kube.find(nodes, { name })) ?? (staying && `somebody took the mark of the eviction off the claim of ${staying.volume}`);
     return {
       ...(unwanted !== undefined && { unwanted }),
-      volumes: looked.map(({ volume, onNode }) => ({ volume, onNode })),
-      running: looked.flatMap(({ running }) => running),
+      volumes: marked.map(({ volume, onNode }) => ({ volume, onNode })),
+      running: marked.flatMap(({ running }) => running),
     };
   };
 

@@ -97,6 +97,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         proven: false,
         abortedByPerson: false,
         holdReleased: false,
+        earlier: new Set(world.migrates.filter((other) => isTerminal(other.phase)).map((other) => other.ref.uid)),
         phases: ['Pending'],
       };
       world.migrates.push(migrate);
@@ -202,12 +203,17 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
       world.events.push(`${event} ${node}: ${message}`);
     },
 
-    async observePodEviction({ pod: { uid }, node: name }) {
+    async observePodEviction({ pod: { uid }, node: name, claims }) {
       const marked = [...(world.evictedPods.get(uid)?.marked ?? [])];
+      const isOn = (volume: string) => world.volumes.get(volume)?.replicas.has(name) === true;
+      const staying = claims.find((volume) => !marked.includes(volume) && isOn(volume));
+      const unwanted = world.node(name).disabled
+        ? `node ${name} has label hwameistor.io/eviction=disable`
+        : staying && `somebody took the mark of the eviction off the claim of ${staying}`;
       const running = marked.flatMap((volume) => world.openMigrate(volume) ?? []);
       return {
-        ...(world.node(name).disabled && { unwanted: `node ${name} has label hwameistor.io/eviction=disable` }),
-        volumes: marked.map((volume) => ({ volume, onNode: world.volumes.get(volume)?.replicas.has(name) === true })),
+        ...(unwanted !== undefined && { unwanted }),
+        volumes: marked.map((volume) => ({ volume, onNode: isOn(volume) })),
         running: running.map((migrate) => ({ ...describe(migrate), pointOfNoReturn: migrate.pointOfNoReturn })),
       };
     },
@@ -248,6 +254,7 @@ function observed(world: World, activities: ClusterActivities): ClusterActivitie
 
 function whyUnwanted(world: World, volume: string, node: Node, trigger: Trigger): string | undefined {
   const open = world.openMigrate(volume);
+  if (open?.withdrawn) return `LocalVolumeMigrate ${open.ref.name} is deleted`;
   const request = world.requests.get(volume);
   const isAskedFor = open ? open.ref.uid === request?.uid : trigger === 'migrate-request';
   if ((open?.trigger ?? trigger) === 'pod-eviction') return whyNoPodLeaves(world, volume, node);
@@ -271,19 +278,29 @@ function whyNotToBeEmptied({ cordoned, disabled, name }: Node): string | undefin
 }
 
 /** The cluster's own judgement, of what this world says. */
-function companionsVerdict(world: World, { ref: { volume }, sourceNode, target, pairing = 0 }: Migrate): CompanionsVerdict {
+function companionsVerdict(
+  world: World,
+  { ref: { volume }, trigger, sourceNode, target, pairing = 0, earlier }: Migrate,
+): CompanionsVerdict {
   const companions = world.volumes.get(volume)!.companions.map((other): Companion => {
-    const move = world.migrates.findLast((migrate) => migrate.ref.volume === other && migrate.sourceNode === sourceNode);
+    const moves = world.migrates.filter((migrate) => migrate.ref.volume === other && migrate.sourceNode === sourceNode);
+    const move = moves.findLast((migrate) => !earlier.has(migrate.ref.uid));
     const { replicas, heldBy } = world.volumes.get(other)!;
     return {
       volume: other,
       nodes: [...replicas.keys()],
       heldBy,
-      isDue: true,
+      isDue: trigger === 'node-drain' || isAskedFor(world, other) || whyNoPodLeaves(world, other, world.node(sourceNode)) === undefined,
       ...(move && { move: { ...move, pairing: move.pairing ?? 0, ...(move.target && { target: move.target.node }) } as CompanionMove }),
     };
   });
   return judgeCompanions({ volume, sourceNode, pairing, ...(target && { target: target.node }) }, companions);
+}
+
+/** Somebody's LocalVolumeMigrate that no run has taken up. */
+function isAskedFor({ requests, migrates }: World, volume: string): boolean {
+  const request = requests.get(volume);
+  return request?.withdrawn === false && !migrates.some(({ ref }) => ref.uid === request.uid);
 }
 
 /** Where another volume of its pods goes or is, unless that was given up. */
@@ -301,7 +318,7 @@ function isHeld(world: World, volume: string, node: string): boolean {
 }
 
 function recordOf(world: World, migrate: Migrate): MigrationRecord {
-  const { message, phases, reportedAt, holdReleased, percent, proven, targetSha256, trigger, ...record } = migrate;
+  const { message, phases, reportedAt, holdReleased, percent, proven, targetSha256, trigger, earlier, withdrawn, ...record } = migrate;
   return { ...record, hashCheck: world.hashCheck };
 }
 

@@ -85,6 +85,8 @@ export interface Migrate {
   proven: boolean;
   abortedByPerson: boolean;
   holdReleased: boolean;
+  /** Its object was deleted. */
+  withdrawn?: true;
   target?: MirrorEnd;
   pairing?: number;
   sizeBytes?: number;
@@ -93,6 +95,8 @@ export interface Migrate {
   sourceSha256?: string;
   targetSha256?: string;
   percent?: number;
+  /** By uid, those that had ended when it was begun. */
+  readonly earlier: ReadonlySet<string>;
   readonly phases: Phase[];
 }
 
