@@ -5,7 +5,7 @@
  * volume where a person wants it stays for as long as that counts. Judged from the stores, on every change of such an object and every few seconds, because time and agents go by as well.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
-import { hasEnded, movesWith } from '../activities/cluster/migration-objects.ts';
+import { hasEnded, isProtected, leaderOf } from '../activities/cluster/migration-objects.ts';
 import { isHeld } from '../activities/cluster/node-eviction.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
@@ -75,7 +75,7 @@ export class EndedMigrationsReconciler {
     const { metadata, status } = migrate;
     const ended = {
       endedAt: Date.parse(status?.endTime ?? metadata.creationTimestamp),
-      isProtected: metadata.finalizers?.includes(MIGRATION_FINALIZER) === true,
+      isProtected: isProtected(migrate),
       hasLeftOvers: this.#hasLeftOvers(migrate),
       hasCompanions: this.#hasCompanions(migrate),
       isHold: isHeld(migrate) && isCordoned(stores.nodes.get(keyOf({ name: migrate.spec.sourceNode }))),
@@ -88,12 +88,12 @@ export class EndedMigrationsReconciler {
     }
   }
 
-  /** Migrations that go by this one: they were made because of it, or move another volume of its pods from the same node. */
+  /** Migrations that go by this one: they were asked for together with it, or move another volume of its pods from the same node. */
   #hasCompanions(migrate: LocalVolumeMigrate): boolean {
     const { stores } = this.#dependencies;
     const { volumeName, sourceNode } = migrate.spec;
     const running = stores.localVolumeMigrates.list().filter((other) => !hasEnded(other));
-    if (running.some((other) => movesWith(other, migrate))) return true;
+    if (running.some((other) => leaderOf(other) === leaderOf(migrate))) return true;
     const leaving = new Set(running.filter(({ spec }) => spec.sourceNode === sourceNode).map(({ spec }) => spec.volumeName));
     return leaving.size > 0 && companionsOf(stores, volumeName).some(({ metadata }) => leaving.has(metadata.name));
   }

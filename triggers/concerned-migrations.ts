@@ -1,5 +1,6 @@
 /** Which of the open migrations a change of an object concerns: those that wait for what has changed. */
 import { thinPoolsOf } from '../activities/cluster/candidates.ts';
+import { isTakenBack } from '../activities/cluster/migration-objects.ts';
 import { moveWish } from '../activities/cluster/stay.ts';
 import type { ClusterStores, PodView } from '../activities/cluster/stores.ts';
 import { claimNames, claimOf, companionsOf, persistentVolumeOf } from '../activities/cluster/volume-objects.ts';
@@ -67,11 +68,11 @@ export function concernedBy(stores: ClusterStores) {
       return moveWish(now) === moveWish(before) ? [] : open;
     },
 
-    /** How far another volume of the same pods is: who is ready waits for it, and an abort is for all of them. */
+    /** How far another volume of the same pods is: who is ready waits for it, and all are taken back with it. */
     companion(open: Migrates, now: LocalVolumeMigrate | undefined, before: LocalVolumeMigrate | undefined): Migrates {
       if (!now || same(progressForOthers(now), progressForOthers(before))) return [];
       const others = new Set(companionsOf(stores, now.spec.volumeName).map(({ metadata }) => metadata.name));
-      const isConcerned = now.status?.abortedByPerson ? () => true : inPhase(['AwaitingDetach']);
+      const isConcerned = isTakenBack(now) ? () => true : inPhase(['AwaitingDetach']);
       return open.filter(isConcerned).filter(({ spec }) => spec.sourceNode === now.spec.sourceNode && others.has(spec.volumeName));
     },
 

@@ -21,7 +21,7 @@ import { type StayJudge, withLiveWishes } from '../activities/cluster/stay.ts';
 import { type ClusterStores, viewPod } from '../activities/cluster/stores.ts';
 import { whyWithdrawn } from '../activities/cluster/volume-facts.ts';
 import { claimOf, companionsOf, replicasOf } from '../activities/cluster/volume-objects.ts';
-import { Annotation } from '../core/contracts/names.ts';
+import { Annotation, MIGRATION_FINALIZER } from '../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeMigrate, LocalVolumeMigrateStatus, LocalVolumeReplica } from '../core/contracts/objects/index.ts';
 import { type Phase, stateOfPhase } from '../core/contracts/phases.ts';
 import { decideMigrateRequest, type MigrateRequestDecision, type MigrateRequestFacts } from '../core/domain/migrate-request.ts';
@@ -194,7 +194,12 @@ export class MigrateRequestTrigger {
       ...(affinity !== undefined && { [Annotation.replicaAffinity]: affinity }),
     };
     const name = migrationName(volume, [metadata.uid]);
-    const request = { metadata: { name, annotations, labels: labelsOf(volume, 'migrate-request') }, spec: { ...spec, volumeName: volume } };
+    // From the start: one that is deleted before it is begun is taken back, and the others with it.
+    const finalizers = [MIGRATION_FINALIZER];
+    const request = {
+      metadata: { name, annotations, labels: labelsOf(volume, 'migrate-request'), finalizers },
+      spec: { ...spec, volumeName: volume },
+    };
     try {
       await this.#dependencies.kube.create(localVolumeMigrates, request);
     } catch (error) {

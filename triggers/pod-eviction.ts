@@ -104,7 +104,7 @@ export class PodEvictionTrigger {
     this.#queue.add(pod.metadata.uid);
   }
 
-  /** One that carries a mark no more lets its volume's migration look whether it is still wanted. */
+  /** One that carries a mark no more lets its volume's migration look whether it is still wanted; of its end the eviction hears. */
   #hearOfClaim(now: PersistentVolumeClaim | undefined, before: PersistentVolumeClaim | undefined): void {
     const [marks, old] = [now, before].map((claim) => (claim ? evictionMarksOf(claim).map(({ uid }) => uid) : []));
     for (const uid of marks!) if (!old!.includes(uid)) this.#queue.add(uid);
@@ -169,7 +169,7 @@ export class PodEvictionTrigger {
     if (pod?.metadata.namespace && node !== undefined) {
       const { namespace, name } = pod.metadata;
       const claims = claimNames(pod).filter((claim) => this.#isOurs(stores.persistentVolumeClaims.get(keyOf({ namespace, name: claim }))));
-      return claims.length === 0 ? undefined : { eviction: { uid, pod: name, node }, namespace, claims };
+      return claims.length === 0 ? undefined : { eviction: { uid, pod: name, node, claims }, namespace, claims };
     }
     const marked = stores.persistentVolumeClaims.list().filter((claim) => isMarkedBy(claim, uid));
     const eviction = marked.flatMap(evictionMarksOf).find((mark) => mark.uid === uid);

@@ -2,9 +2,11 @@
 import type { CompanionsVerdict } from '../../core/contracts/cluster-activities.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { type Companion, type CompanionMove, judgeCompanions } from '../../core/domain/companions.ts';
+import { keyOf } from '../../system/kube/resources.ts';
+import { evictionMarksOf } from './eviction-marks.ts';
 import { isOpen, isRequest, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
-import { companionsOf, replicaNodesOf } from './volume-objects.ts';
+import { claimOf, companionsOf, replicaNodesOf } from './volume-objects.ts';
 import { heldBy } from './volume-users.ts';
 
 /** @returns undefined: it has none. */
@@ -30,9 +32,15 @@ function companionOf(stores: ClusterStores, migrate: LocalVolumeMigrate, localVo
     nodes: replicaNodesOf(stores, localVolume),
     heldBy: heldBy(stores, volume, sourceNode),
     ...(move && { move: describeMove(move) }),
-    // A drain moves all that is on the node.
-    isDue: triggerOf(migrate) === 'node-drain' || moves.some(isRequest),
+    // A drain moves all that is on the node, and the eviction of a pod all that is marked.
+    isDue: triggerOf(migrate) === 'node-drain' || moves.some(isRequest) || isEvictedFrom(stores, volume, sourceNode),
   };
+}
+
+function isEvictedFrom(stores: ClusterStores, volume: string, node: string): boolean {
+  const name = claimOf(stores, volume);
+  const claim = name && stores.persistentVolumeClaims.get(keyOf(name));
+  return claim !== undefined && evictionMarksOf(claim).some((mark) => mark.node === node);
 }
 
 function describeMove({ status = {} }: LocalVolumeMigrate): CompanionMove {

@@ -39,8 +39,8 @@ function parseMark(text: string): EvictionMark | undefined {
 }
 
 /** A claim that is gone is left gone. */
-export function markClaim(kube: KubeClient, claim: ClaimName, { uid, pod, node }: PodEviction): Promise<void> {
-  return annotate(kube, claim, uid, JSON.stringify({ pod, node } satisfies EvictionMark));
+export function markClaim(kube: KubeClient, claim: ClaimName, { uid, ...mark }: PodEviction): Promise<void> {
+  return annotate(kube, claim, uid, JSON.stringify(mark satisfies EvictionMark));
 }
 
 export function unmarkClaim(kube: KubeClient, claim: ClaimName, uid: string): Promise<void> {

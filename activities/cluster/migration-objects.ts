@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { MigrateVolumeInput } from '../../core/contracts/migration.ts';
-import { Annotation, Label, type Trigger } from '../../core/contracts/names.ts';
+import { Annotation, Label, MIGRATION_FINALIZER, type Trigger } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { isTerminal } from '../../core/contracts/phases.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
@@ -29,6 +29,11 @@ export function isOpen(migrate: LocalVolumeMigrate): boolean {
   return !hasEnded(migrate) && follows === undefined && (phase !== undefined || triggerOf(migrate) !== 'migrate-request');
 }
 
+/** It cannot go, be it deleted: nodes, or others that move with it, go by it. */
+export function isProtected({ metadata }: LocalVolumeMigrate): boolean {
+  return metadata.finalizers?.includes(MIGRATION_FINALIZER) === true;
+}
+
 /** It is being aborted, or was. */
 export function isTakenBack({ status }: LocalVolumeMigrate): boolean {
   return status?.phase === 'Aborting' || status?.phase === 'Aborted';
@@ -37,6 +42,11 @@ export function isTakenBack({ status }: LocalVolumeMigrate): boolean {
 /** It was made because `leader` asked for all volumes of a pod. */
 export function movesWith({ metadata }: LocalVolumeMigrate, leader: LocalVolumeMigrate): boolean {
   return metadata.annotations?.[Annotation.movesWith] === leader.metadata.name;
+}
+
+/** The name of the one that asked for it: those of which it is the same move together. */
+export function leaderOf({ metadata }: LocalVolumeMigrate): string {
+  return metadata.annotations?.[Annotation.movesWith] ?? metadata.name;
 }
 
 /** Somebody's wish that no run has taken up. */

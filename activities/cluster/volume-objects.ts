@@ -2,6 +2,8 @@
 import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
 import { keyOf, type PersistentVolume, type PersistentVolumeClaim } from '../../system/kube/resources.ts';
+import { evictionMarksOf } from './eviction-marks.ts';
+import { hasEnded as isOver, isProtected, leaderOf } from './migration-objects.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 
 export interface ClaimName {
@@ -62,15 +64,37 @@ export function volumesOf(stores: ClusterStores, pod: PodView): readonly string[
   });
 }
 
-/** The other volumes of the pods that use it and of its group: who mounts one of them mounts all. */
+/**
+ * The other volumes of the pods that use it, or were evicted, of its group, and of those that were asked for with it: who mounts one of them mounts all.
+ * One that is deleted, or whose claim is, is mounted by nobody.
+ */
 export function companionsOf(stores: ClusterStores, volume: string): readonly LocalVolume[] {
   const claim = claimOf(stores, volume);
-  const claims = new Set(claim && podsOf(stores, claim).flatMap(claimNames));
+  const claims = new Set(claim && claimsWith(stores, claim));
   const group = stores.localVolumes.get(volume)?.spec.volumegroup;
+  const asked = askedForWith(stores, volume);
   return stores.localVolumes.list().filter(({ metadata, spec }) => {
+    if (metadata.name === volume || spec.delete) return false;
     const isClaimed = claim !== undefined && spec.pvcNamespace === claim.namespace && claims.has(spec.pvcName ?? '');
-    return metadata.name !== volume && (isClaimed || (group !== undefined && spec.volumegroup === group));
+    return isClaimed || (group !== undefined && spec.volumegroup === group) || asked.has(metadata.name);
   });
+}
+
+/** Claims of the pods that use it, and of those whose eviction it is marked by: their objects may be gone, and their successors not there yet. */
+function claimsWith(stores: ClusterStores, claim: ClaimName): readonly string[] {
+  const { persistentVolumeClaims } = stores;
+  const marked = persistentVolumeClaims.get(keyOf(claim));
+  const names = [...podsOf(stores, claim).flatMap(claimNames), ...(marked ? evictionMarksOf(marked).flatMap(({ claims }) => claims) : [])];
+  return names.filter((name) => persistentVolumeClaims.get(keyOf({ namespace: claim.namespace, name })));
+}
+
+/** Volumes whose moves were asked for together with its own that runs. One that has ended counts until the last of them has: so long it is protected. */
+function askedForWith({ localVolumeMigrates }: ClusterStores, volume: string): ReadonlySet<string> {
+  const all = localVolumeMigrates.list();
+  const leaders = new Set(all.filter((migrate) => migrate.spec.volumeName === volume && !isOver(migrate)).map(leaderOf));
+  const along =
+    leaders.size === 0 ? [] : all.filter((migrate) => leaders.has(leaderOf(migrate)) && (!isOver(migrate) || isProtected(migrate)));
+  return new Set(along.map(({ spec }) => spec.volumeName));
 }
 
 export function replicasOf({ localVolumeReplicas }: ClusterStores, volume: string): readonly LocalVolumeReplica[] {

@@ -59,8 +59,8 @@ export interface VolumeFacts {
 export interface CompanionsVerdict {
   /** Those that are not ready to leave with it, and why, in words. */
   readonly awaits: readonly string[];
-  /** One whose move a person has aborted. */
-  readonly abortedWith?: string;
+  /** One whose move is taken back, and why. */
+  readonly takenBackWith?: { readonly volume: string; readonly byPerson: boolean; readonly message: string };
   /** One that has passed its point of no return: this one follows it, whether it is wanted or not. */
   readonly follows?: string;
   /** One that goes to another node, to which this one is to go as well. */

@@ -3,7 +3,7 @@
  * what binds them is that each looks at the others:
  *
  *   before it cuts over      it waits until every other one has a proven copy on the same node, and nobody holds any of them
- *   a person aborts one      the others are taken back with it
+ *   one is taken back        the others are taken back with it, unless it is begun anew: then they wait for it
  *   one has cut over         the others follow, whatever the world says meanwhile: half of a pod's volumes is of use nowhere
  *   two have other targets   the one whose target was chosen earlier follows
  *
@@ -51,12 +51,12 @@ export function judgeCompanions(own: OwnMove, companions: readonly Companion[]):
     ({ nodes, move }) =>
       (nodes.includes(own.sourceNode) || move?.pointOfNoReturn) && !(own.target !== undefined && nodes.includes(own.target)),
   );
-  const aborted = companions.find(({ move }) => move?.abortedByPerson && !move.pointOfNoReturn);
   const ahead = companions.find(({ move }) => move?.pointOfNoReturn && (own.target === undefined || move.target === own.target));
+  const back = ahead ? undefined : companions.find(isTakenBack);
   const joined = bound.find((companion) => isToBeJoined(own, companion));
   return {
     awaits: bound.flatMap((companion) => whyAwaited(own, companion) ?? []),
-    ...(aborted && { abortedWith: aborted.volume }),
+    ...(back?.move && { takenBackWith: { volume: back.volume, byPerson: back.move.abortedByPerson, message: back.move.message } }),
     ...(ahead && { follows: ahead.volume }),
     ...(joined?.move?.target !== undefined && { joins: { volume: joined.volume, node: joined.move.target } }),
   };
@@ -75,6 +75,12 @@ function whyAwaited({ target }: OwnMove, { volume, heldBy, move, isDue }: Compan
 const SAYS_WHY: readonly Phase[] = ['Reserving', 'NeedsAttention'];
 
 const isOver = ({ phase }: CompanionMove): boolean => phase === 'Aborted' || phase === 'Completed';
+
+/** What a person aborts stays; what the world takes back may be begun anew, by a drain or because a pod was evicted. */
+function isTakenBack({ move, isDue }: Companion): boolean {
+  if (!move || move.pointOfNoReturn) return false;
+  return move.abortedByPerson || (!isDue && (move.phase === 'Aborting' || move.phase === 'Aborted'));
+}
 
 function isToBeJoined(own: OwnMove, { volume, move }: Companion): boolean {
   if (!move || own.target === undefined || move.target === undefined || move.target === own.target) return false;

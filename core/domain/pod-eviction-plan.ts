@@ -41,11 +41,6 @@ export function planPodEviction(node: string, facts: PodEvictionFacts, memory: P
   const underWay = facts.running.map(({ volume }) => volume).filter((volume) => !memory.moved.includes(volume));
   const start = [...new Set([...toMove, ...underWay])].filter((volume) => !memory.following.includes(volume)).sort();
   if (start.length > 0 || memory.following.length > 0) return { start };
-  const left = facts.volumes.filter(({ volume, onNode, unmarked }) => onNode && unmarked && !memory.moved.includes(volume));
-  if (memory.begun && left.length > 0) {
-    const why = `the mark was taken off the claim of ${left.map(({ volume }) => volume).join(', ')}`;
-    return { start, end: stopped(node, facts, memory, why) };
-  }
   const message = `moved away from ${node}: ${[...memory.moved].sort().join(', ') || 'nothing'}`;
   return { start, end: { ...(memory.begun && { event: 'PodEvictionCompleted' as const }), message } };
 }
@@ -84,7 +79,9 @@ function whyGivenUp(facts: PodEvictionFacts, memory: PodEvictionMemory, limit: n
 function whyOneStays({ volumes, running }: PodEvictionFacts, { moved }: PodEvictionMemory): string | undefined {
   const goes = (volume: string) => moved.includes(volume) || running.some((other) => other.volume === volume && other.pointOfNoReturn);
   for (const { volume, onNode, unmarked, stays } of volumes) {
-    if (stays && onNode && !unmarked && !goes(volume)) return inWords(volume, stays);
+    if (!onNode || goes(volume)) continue;
+    if (unmarked) return `somebody took the mark of the eviction off the claim of ${volume}`;
+    if (stays) return inWords(volume, stays);
   }
   return undefined;
 }

@@ -116,6 +116,20 @@ describe('a LocalVolumeMigrate that has ended', () => {
     await isGone(leader);
   });
 
+  test('cannot be deleted while the one that asked for it has not ended', async () => {
+    const companion = await end('Aborted');
+    const volume = `data-${++serial}`;
+    await world.addVolume(volume, n1, { claimed: false });
+    const { ref: leader } = await world.activities.openMigration({ volume, sourceNode: 'n1', trigger: 'node-drain' });
+    const annotations = { [Annotation.movesWith]: leader.name };
+    await world.seen('localVolumeMigrates', await world.client.mergePatch(localVolumeMigrates, companion, { metadata: { annotations } }));
+    await reconcile(0);
+    await allLookedAt();
+    expect((await find(companion))?.metadata.finalizers).toEqual([MIGRATION_FINALIZER]);
+    await world.activities.reportPhase({ ref: leader, phase: 'Aborted', message: 'test' });
+    await isGone(companion);
+  });
+
   test('and whose target still runs goes like any other', async () => {
     const aborted = await end('Aborted', { target: n2 });
     await reconcile(0);

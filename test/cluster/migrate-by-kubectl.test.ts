@@ -8,12 +8,13 @@ import { stringify } from 'yaml';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { reservationsOf } from '../../system/kube/reservations.ts';
+import { pods } from '../../system/kube/resources.ts';
 import { FakeAgents } from './fake-agents.ts';
 import { HeldSyncs } from './held-syncs.ts';
 import { MiB, MigrationWorld } from './migration-world.ts';
 import { Programs } from './programs.ts';
 
-const VOLUMES = ['plain', 'aborted', 'deleted', 'waiting', 'data', 'log', 'left', 'right'];
+const VOLUMES = ['plain', 'aborted', 'deleted', 'waiting', 'data', 'log', 'left', 'right', 'near', 'far'];
 
 let world: MigrationWorld;
 let programs: Programs;
@@ -148,5 +149,17 @@ describe('the volumes of a pod', { timeout: 180_000 }, () => {
     await isInState(right, { state: 'Aborted', message: 'a person aborted it' });
     await isInState('move-both', { state: 'Aborted', message: 'a person aborted the move of volume right, which its pods use as well' });
     for (const volume of ['left', 'right']) await expectUntouched(volume);
+  });
+
+  test('stay together where somebody deletes the LocalVolumeMigrate of one of them, though no pod uses them any more', async () => {
+    syncs.letEnd('near');
+    const far = await createForPod('move-scaled', 'near', 'far');
+    await waitForTheOther('move-scaled', 'far');
+    await world.removePod(await world.client.get(pods, { namespace: 'default', name: 'move-scaled-0' }));
+    await programs.kubectl('delete', 'lvmigrate', far, '--timeout=60s');
+    const message = `the move of volume far, which its pods use as well, is taken back: no longer wanted: LocalVolumeMigrate ${far} is deleted`;
+    await isInState('move-scaled', { state: 'Aborted', message });
+    expect(await find(far)).toBeUndefined();
+    for (const volume of ['near', 'far']) await expectUntouched(volume);
   });
 });

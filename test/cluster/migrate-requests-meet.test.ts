@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Annotation } from '../../core/contracts/names.ts';
 import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
+import { pods } from '../../system/kube/resources.ts';
 import { MigrateRequests, soon } from './migrate-requests.ts';
 
 /** No worker runs: what triggers have said stands in the workflows' histories, and the tests do what a run would do. */
@@ -149,6 +150,45 @@ describe('volumes of one pod', () => {
     const ref = { name: begun, uid: (await asking.read(begun)).metadata.uid, volume: log };
     const { unwanted } = await asking.world.activities.observeVolume({ volume: log, sourceNode: 'n1', trigger: 'migrate-request', ref });
     expect(unwanted).toBe(message);
+  });
+
+  test('stay together when another one is deleted, also where no pod uses them any more; a later attempt goes on', async () => {
+    const [data, log] = [await asking.addVolume(), await asking.addVolume()];
+    await podOf(data, log);
+    await asking.ask('leader', { volumeName: data });
+    await Promise.all([data, log].map((volume) => asking.isStarted(volume)));
+    const [leader, companion] = [await asking.begin(data), await asking.begin(log)];
+    await asking.world.clear('pods', pods);
+    const before = await asking.settle(data);
+    await asking.world.client.delete(localVolumeMigrates, { name: companion });
+    const verdict = async (name: string) => (await asking.observe(name)).companions?.takenBackWith;
+    expect(await verdict(leader)).toBeUndefined();
+    const { unwanted: message = '' } = await asking.observe(companion);
+    expect(message).toBe(`LocalVolumeMigrate ${companion} is deleted`);
+    await asking.report(companion, { phase: 'Aborting', message });
+    await vi.waitFor(async () => expect(await asking.signalsOf(data)).toEqual([...before, 'lookAgain']), soon);
+    expect(await verdict(leader)).toEqual({ volume: log, byPerson: false, message });
+    await asking.report(companion, { phase: 'Aborted', message });
+    expect(await verdict(leader)).toEqual({ volume: log, byPerson: false, message });
+
+    await asking.report(leader, { phase: 'Aborted', message });
+    await podOf(data, log);
+    const { ref } = await asking.world.activities.openMigration({ volume: data, sourceNode: 'n1', trigger: 'node-drain' });
+    await asking.world.seen('localVolumeMigrates', await asking.read(ref.name));
+    expect(await verdict(ref.name)).toBeUndefined();
+  });
+
+  test('stay together when another one is deleted before it was begun', async () => {
+    const [data, log] = [await asking.addVolume(), await asking.addVolume()];
+    await podOf(data, log);
+    await asking.ask('leader', { volumeName: data });
+    const { name } = (await asking.isStarted(log)).request!;
+    const leader = await asking.begin(data);
+    await asking.world.client.delete(localVolumeMigrates, { name });
+    const message = `LocalVolumeMigrate ${name} is deleted`;
+    await asking.isInState(name, { state: 'Aborted', message });
+    await asking.world.seen('localVolumeMigrates', await asking.read(name));
+    expect((await asking.observe(leader)).companions?.takenBackWith).toEqual({ volume: log, byPerson: false, message });
   });
 
   test('move together when no pod uses them, if they are of one LocalVolumeGroup', async () => {

@@ -2,6 +2,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { expect, vi } from 'vitest';
 import { createMigrationWorkflows } from '../../activities/cluster/migration-workflows.ts';
+import type { PhaseReport, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
 import type { MigrateVolumeInput, MirrorEnd } from '../../core/contracts/migration.ts';
 import { CONTROLLER_TASK_QUEUE, workflowId } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
@@ -138,6 +139,21 @@ export class MigrateRequests {
     this.startTriggers();
     await vi.waitFor(async () => expect(await this.signalsOf(volume)).toEqual(settled), soon);
     return settled;
+  }
+
+  /** What the run of a migration that was begun sees. */
+  async observe(name: string): Promise<VolumeFacts> {
+    const { metadata, spec } = await this.read(name);
+    const { volumeName: volume, sourceNode } = spec;
+    const ref = { name, uid: metadata.uid, volume };
+    return this.world.activities.observeVolume({ volume, sourceNode, trigger: 'migrate-request', ref });
+  }
+
+  /** What it reports. */
+  async report(name: string, report: Omit<PhaseReport, 'ref'>): Promise<void> {
+    const { metadata, spec } = await this.read(name);
+    await this.world.activities.reportPhase({ ref: { name, uid: metadata.uid, volume: spec.volumeName }, ...report });
+    await this.world.seen('localVolumeMigrates', await this.read(name));
   }
 
   /** Does what the run would do that was started. @returns the record's name. */

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import type { PodEvictionFacts } from '../../core/contracts/cluster-activities.ts';
 import type { EvictPodInput, MirrorEnd } from '../../core/contracts/migration.ts';
 import { Annotation, CONTROLLER_TASK_QUEUE, Label, workflowId } from '../../core/contracts/names.ts';
+import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { nodes, type Pod, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
 import { PodEvictionTrigger } from '../../triggers/pod-eviction.ts';
 import { createWorkflowSignals } from '../../triggers/workflow-signals.ts';
@@ -75,7 +76,10 @@ async function markOf({ metadata }: Pod, claim = volume): Promise<string | undef
   return found.metadata.annotations?.[Annotation.evictionMark(metadata.uid)];
 }
 const isMarked = (pod: Pod) =>
-  vi.waitFor(async () => expect(JSON.parse((await markOf(pod)) ?? '{}')).toEqual({ pod: pod.metadata.name, node: 'n1' }), soon);
+  vi.waitFor(
+    async () => expect(JSON.parse((await markOf(pod)) ?? '{}')).toEqual({ pod: pod.metadata.name, node: 'n1', claims: [volume] }),
+    soon,
+  );
 
 /** Of gRPC. */
 const NOT_FOUND = 5;
@@ -274,6 +278,41 @@ describe('an eviction that runs', () => {
     });
     expect(await observe()).toEqual({ volumes: [{ volume, onNode: true, unmarked: true }], running: [] });
     expect((await wanted()).unwanted).toBe('no eviction of a pod on n1 goes on');
+  });
+
+  test('ends for all of its volumes where somebody takes the mark off the claim of one, though their pod is gone', async () => {
+    const log = `log-${serial}`;
+    await world.addVolume(log, n1);
+    const volumes = [volume, log].map((claimName) => ({ name: claimName, persistentVolumeClaim: { claimName } }));
+    const both = await addPod({ volumes });
+    await label(both, 'start');
+    await vi.waitFor(async () => expect(await markOf(both, log)).toBeDefined(), soon);
+    await world.removePod(both);
+    await vi.waitFor(async () => expect((await evictionOf(both))?.input.claims).toEqual([volume, log]), soon);
+    const input = (await evictionOf(both))!.input;
+    expect(await world.activities.observePodEviction(input)).not.toHaveProperty('unwanted');
+
+    const open = async (name: string) => {
+      const request = { volume: name, sourceNode: 'n1', trigger: 'pod-eviction' } as const;
+      const { ref } = await world.activities.openMigration(request);
+      await world.seen('localVolumeMigrates', await world.client.get(localVolumeMigrates, ref));
+      return { ref, observe: () => world.activities.observeVolume({ ...request, ref }) };
+    };
+    const [staying, other] = [await open(volume), await open(log)];
+    const awaited = `volume ${volume} (Pending)`;
+    expect((await other.observe()).companions).toEqual({ awaits: [awaited] });
+    const unmarked = await world.client.mergePatch(persistentVolumeClaims, claimName(), {
+      metadata: { annotations: { [Annotation.evictionMark(both.metadata.uid)]: null, [Annotation.evictionMark(pod.metadata.uid)]: null } },
+    });
+    await world.seen('persistentVolumeClaims', unmarked);
+    expect((await world.activities.observePodEviction(input)).volumes).toEqual([
+      { volume, onNode: true, unmarked: true },
+      { volume: log, onNode: true },
+    ]);
+    const { unwanted: message = '' } = await staying.observe();
+    await world.activities.reportPhase({ ref: staying.ref, phase: 'Aborted', message });
+    await world.seen('localVolumeMigrates', await world.client.get(localVolumeMigrates, staying.ref));
+    expect((await other.observe()).companions?.takenBackWith).toEqual({ volume, byPerson: false, message });
   });
 
   test('sees that its volume is kept, or that what its pod runs must not move', async () => {

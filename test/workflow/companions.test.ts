@@ -97,6 +97,48 @@ test.concurrent('a person who aborts one aborts all of them, until the node is u
   expectOn(harness, n2, volumes);
 });
 
+test.concurrent('one that is wanted no longer takes the others back with it, and they say so; asked for anew they move', async ({
+  harness,
+}) => {
+  const { world, n1, n2 } = harness;
+  const volumes = bind(harness, 'log');
+  const [data, log] = volumes as [string, string];
+  world.node(n1).cordoned = false;
+  const before = world.snapshot();
+  const syncing = world.faults.gate(`awaitSync ${log}`);
+  await Promise.all([harness.request(), harness.request([], log)]);
+  await waits(harness, data, provenAnd(harness, `waits for volume ${log} (Syncing)`));
+  world.requests.get(log)!.withdrawn = true;
+  await harness.migration(log).lookAgain();
+  expect(await harness.migration(log).result()).toMatchObject({ outcome: 'Aborted' });
+  await harness.migration(data).lookAgain();
+  expect(await harness.migration(data).result()).toMatchObject({ outcome: 'Aborted', abortedByPerson: false });
+  expect(harness.migrateObject(data).message).toBe(
+    `the move of volume ${log}, which its pods use as well, is taken back: no longer wanted: LocalVolumeMigrate ${log}-asked is deleted`,
+  );
+  expect(world.snapshot()).toEqual(before);
+  syncing.open();
+  await harness.cordon();
+  await harness.eviction().result();
+  expectOn(harness, n2, volumes);
+});
+
+test.concurrent('of a drain, the others wait for one whose LocalVolumeMigrate is deleted until that is begun anew', async ({ harness }) => {
+  const { world, n2 } = harness;
+  const volumes = bind(harness, 'log');
+  const [data, log] = volumes as [string, string];
+  const syncing = world.faults.gate(`awaitSync ${log}`);
+  await harness.cordon();
+  await waits(harness, data, provenAnd(harness, `waits for volume ${log} (Syncing)`));
+  harness.migrateObject(log).withdrawn = true;
+  await harness.migration(log).lookAgain();
+  await eventually(() => expect(world.migrates.map(({ phase }) => phase)).toContain('Aborted'));
+  syncing.open();
+  await harness.eviction().result();
+  expectOn(harness, n2, volumes);
+  expect(world.migrates.map(({ phase }) => phase).sort()).toEqual(['Aborted', 'Completed', 'Completed']);
+});
+
 test.concurrent('once one of them has cut over the others follow, also if the node is wanted back', async ({ harness }) => {
   const { world, n2 } = harness;
   const volumes = bind(harness, 'log');

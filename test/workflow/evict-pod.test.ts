@@ -100,7 +100,9 @@ describe.concurrent('the eviction of a pod is taken back, and everything is as i
     await harness.podEviction().result();
     expect(world.volumes.get(data)?.affinity).toBe(n1);
     expect(harness.migrateObject().message).toBe(`no longer wanted: no eviction of a pod on ${n1} goes on`);
-    expect(eventsOf(harness).at(-1)).toMatch(new RegExp(`^PodEvictionStopped .*: the mark was taken off the claim of ${data}$`));
+    expect(eventsOf(harness).at(-1)).toMatch(
+      new RegExp(`^PodEvictionStopped .*: somebody took the mark of the eviction off the claim of ${data}$`),
+    );
   });
 
   test('when a person aborts the move of one of its volumes: all stay together', async ({ harness }) => {
@@ -116,6 +118,26 @@ describe.concurrent('the eviction of a pod is taken back, and everything is as i
     for (const held of [gate, other]) held.open();
     expect([data, log].map((volume) => world.volumes.get(volume)?.affinity)).toEqual([n1, n1]);
     expect(eventsOf(harness).at(-1)).toMatch(/^PodEvictionStopped .*a person aborted the move of data/);
+  });
+
+  test('when somebody takes the mark off the claim of one of its volumes: all stay together', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    const log = harness.volume('log');
+    world.addVolume(log, n1);
+    world.bind([data, log]);
+    const gate = world.faults.gate(`awaitSync ${log}`);
+    await harness.evictPod([data, log]);
+    const waits = expect.stringContaining(`waits for volume ${log} (Syncing)`);
+    await eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'AwaitingDetach', message: waits }));
+    evicted(harness).marked.delete(log);
+    await harness.migration(log).lookAgain();
+    await harness.podEviction().result();
+    gate.open();
+    for (const volume of [data, log]) {
+      expect(await harness.migration(volume).result()).toMatchObject({ outcome: 'Aborted', abortedByPerson: false });
+      expect(world.volumes.get(volume)?.affinity).toBe(n1);
+    }
+    expect(eventsOf(harness).at(-1)).toMatch(/^PodEvictionStopped .*took the mark of the eviction off the claim of log/);
   });
 
   test('when a step of its migration fails for good: its successors start where the volume is', async ({ harness }) => {

@@ -98,6 +98,7 @@ export function createFakeClusterActivities(world: World, workflows: MigrationWo
         proven: false,
         abortedByPerson: false,
         holdReleased: false,
+        earlier: new Set(world.migrates.filter((other) => isTerminal(other.phase)).map((other) => other.ref.uid)),
         phases: ['Pending'],
       };
       world.migrates.push(migrate);
@@ -252,6 +253,7 @@ function observed(world: World, activities: ClusterActivities): ClusterActivitie
 
 function whyUnwanted(world: World, volume: string, node: Node, trigger: Trigger): string | undefined {
   const open = world.openMigrate(volume);
+  if (open?.withdrawn) return `LocalVolumeMigrate ${open.ref.name} is deleted`;
   const request = world.requests.get(volume);
   const isAskedFor = open ? open.ref.uid === request?.uid : trigger === 'migrate-request';
   if ((open?.trigger ?? trigger) === 'pod-eviction') return whyNoPodLeaves(world, volume, node);
@@ -285,19 +287,29 @@ function whyNotToBeEmptied({ cordoned, disabled, name }: Node): string | undefin
 }
 
 /** The cluster's own judgement, of what this world says. */
-function companionsVerdict(world: World, { ref: { volume }, sourceNode, target, pairing = 0 }: Migrate): CompanionsVerdict {
+function companionsVerdict(
+  world: World,
+  { ref: { volume }, trigger, sourceNode, target, pairing = 0, earlier }: Migrate,
+): CompanionsVerdict {
   const companions = world.volumes.get(volume)!.companions.map((other): Companion => {
-    const move = world.migrates.findLast((migrate) => migrate.ref.volume === other && migrate.sourceNode === sourceNode);
+    const moves = world.migrates.filter((migrate) => migrate.ref.volume === other && migrate.sourceNode === sourceNode);
+    const move = moves.findLast((migrate) => !earlier.has(migrate.ref.uid));
     const { replicas, heldBy } = world.volumes.get(other)!;
     return {
       volume: other,
       nodes: [...replicas.keys()],
       heldBy,
-      isDue: true,
+      isDue: trigger === 'node-drain' || isAskedFor(world, other) || whyNoPodLeaves(world, other, world.node(sourceNode)) === undefined,
       ...(move && { move: { ...move, pairing: move.pairing ?? 0, ...(move.target && { target: move.target.node }) } as CompanionMove }),
     };
   });
   return judgeCompanions({ volume, sourceNode, pairing, ...(target && { target: target.node }) }, companions);
+}
+
+/** Somebody's LocalVolumeMigrate that no run has taken up. */
+function isAskedFor({ requests, migrates }: World, volume: string): boolean {
+  const request = requests.get(volume);
+  return request?.withdrawn === false && !migrates.some(({ ref }) => ref.uid === request.uid);
 }
 
 /** Where another volume of its pods goes or is, unless that was given up. */
@@ -315,7 +327,21 @@ function isHeld(world: World, volume: string, node: string): boolean {
 }
 
 function recordOf(world: World, migrate: Migrate): MigrationRecord {
-  const { message, reason, phases, reportedAt, holdReleased, percent, syncedBytes, proven, targetSha256, trigger, ...record } = migrate;
+  const {
+    message,
+    reason,
+    phases,
+    reportedAt,
+    holdReleased,
+    percent,
+    syncedBytes,
+    proven,
+    targetSha256,
+    trigger,
+    earlier,
+    withdrawn,
+    ...record
+  } = migrate;
   return { ...record, hashCheck: world.hashCheck };
 }
 

@@ -86,6 +86,8 @@ export interface Migrate {
   proven: boolean;
   abortedByPerson: boolean;
   holdReleased: boolean;
+  /** Its object was deleted. */
+  withdrawn?: true;
   target?: MirrorEnd;
   pairing?: number;
   sizeBytes?: number;
@@ -95,6 +97,8 @@ export interface Migrate {
   targetSha256?: string;
   percent?: number;
   syncedBytes?: number;
+  /** By uid, those that had ended when it was begun. */
+  readonly earlier: ReadonlySet<string>;
   readonly phases: Phase[];
 }
 

@@ -30,9 +30,11 @@ export async function look(run: MigrationRun): Promise<void> {
 /** What the objects say may end the move, or give it another target. */
 function heed(run: MigrationRun, { unwanted, companions }: VolumeFacts): void {
   if (unwanted !== undefined) run.inbox.wantAbort({ message: `no longer wanted: ${unwanted}`, byPerson: false });
-  const { abortedWith, joins } = companions ?? {};
-  if (abortedWith !== undefined) {
-    run.inbox.wantAbort({ message: `a person aborted the move of volume ${abortedWith}, which its pods use as well`, byPerson: true });
+  const { takenBackWith, joins } = companions ?? {};
+  if (takenBackWith) {
+    const { volume, byPerson, message: why } = takenBackWith;
+    const its = `the move of volume ${volume}, which its pods use as well`;
+    run.inbox.wantAbort({ message: byPerson ? `a person aborted ${its}` : `${its}, is taken back: ${why}`, byPerson });
   }
   if (joins && run.target && joins.node !== run.target.node && !Object.hasOwn(run.givenUp, joins.node)) {
     run.leaving = { why: `volume ${joins.volume}, which its pods use as well, goes to ${joins.node}`, refusal: 'OtherVolumesElsewhere' };

@@ -7,5 +7,7 @@ export const evictionMarkSchema = z.object({
   pod: objectNameSchema,
   /** Where the pod ran. */
   node: nodeNameSchema,
+  /** Names of the claims of the pod that were marked with this one: their volumes leave together, or none of them does. */
+  claims: z.array(objectNameSchema).default([]),
 });
 export type EvictionMark = z.infer<typeof evictionMarkSchema>;

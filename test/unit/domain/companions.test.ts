@@ -61,13 +61,22 @@ describe('a volume waits for the others of its pods', () => {
 });
 
 describe('a volume is taken back with another one of its pods', () => {
-  test.each<[string, Companion, string | undefined]>([
-    ['if a person aborts that', other(aborted), 'log'],
-    ['as soon as that begins to be taken back', other({ ...aborted, phase: 'Aborting' }), 'log'],
-    ['not if the world took that back', other({ ...aborted, abortedByPerson: false }), undefined],
-    ['not if the abort came too late', other({ ...gone, abortedByPerson: true }), undefined],
-  ])('%s', (_, companion, expected) => {
-    expect(judgeCompanions(own, [companion]).abortedWith).toBe(expected);
+  const withdrawn = { ...aborted, abortedByPerson: false, message: 'no longer wanted' } as const;
+  const cuttingOver = other({ ...gone, phase: 'CuttingOver' }, { volume: 'wal' });
+  test.each<[string, Companion[], boolean | undefined]>([
+    ['if a person aborts that', [other(aborted)], true],
+    ['if a person aborts that, though it would be begun anew', [other(aborted, { isDue: true })], true],
+    ['if that is wanted no longer', [other(withdrawn)], false],
+    ['as soon as a person begins to take that back', [other({ ...aborted, phase: 'Aborting' })], true],
+    ['as soon as that begins to be taken back', [other({ ...withdrawn, phase: 'Aborting' })], false],
+    ['not if that is begun anew', [other(withdrawn, { isDue: true })], undefined],
+    ['not while that waits for a person', [other({ phase: 'NeedsAttention' })], undefined],
+    ['not if the abort came too late', [other({ ...gone, abortedByPerson: true })], undefined],
+    ['not if a third one has passed its point of no return', [other(withdrawn), cuttingOver], undefined],
+  ])('%s', (_, companions, byPerson) => {
+    const { message } = companions[0]!.move!;
+    const expected = byPerson === undefined ? undefined : { volume: 'log', byPerson, message };
+    expect(judgeCompanions(own, companions).takenBackWith).toEqual(expected);
   });
 });
 
