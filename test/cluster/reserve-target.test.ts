@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { markClaim } from '../../activities/cluster/eviction-marks.ts';
 import { createClusterActivities } from '../../activities/cluster/index.ts';
 import type { ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
 import type { MirrorEnd } from '../../core/contracts/migration.ts';
@@ -122,35 +121,6 @@ describe('reserving a target', () => {
       volumes: [...volumes, { name: 'late', persistentVolumeClaim: { claimName: 'late' } }],
     });
     expect(targetOf(await world.activities.reserveTarget(late))).toMatchObject({ n2: 'PoolFull', n3: 'OtherVolumesElsewhere' });
-  });
-
-  test('the volumes of an evicted pod go to one node, though its object runs no more or is gone', async () => {
-    const names = ['evicted-data', 'evicted-log'];
-    const requests = await Promise.all(names.map((volume) => migration(volume, { sizeBytes: GiB }, true)));
-    const volumes = names.map((claimName) => ({ name: claimName, persistentVolumeClaim: { claimName } }));
-    const pod = await world.addPod('db-0', names[0]!, 'n1', { volumes });
-    const mark = { uid: pod.metadata.uid, pod: 'db-0', node: 'n1', claims: names };
-    for (const name of names) {
-      await markClaim(world.dependencies.kube, { namespace: 'default', name }, mark);
-      await world.seen('persistentVolumeClaims', await world.client.get(persistentVolumeClaims, { namespace: 'default', name }));
-    }
-    const status = { phase: 'Failed', reason: 'Evicted' };
-    await world.seen('pods', await world.client.mergePatch(pods, pod.metadata, { status }, { subresource: 'status' }));
-    const results = await Promise.all(requests.map((request) => world.activities.reserveTarget(request)));
-    expect(new Set(results.map(targetOf))).toEqual(new Set(['n2']));
-    await world.removePod(pod);
-    for (const { ref } of requests) await world.activities.releaseReservation({ ref });
-    const later = await Promise.all(requests.map((request) => world.activities.reserveTarget(request)));
-    expect(new Set(later.map(targetOf)).size).toBe(1);
-  });
-
-  test('volumes that were asked for together go to one node, though no pod uses them', async () => {
-    const [leader, other] = [await migration('asked', { sizeBytes: GiB }), await migration('along', { sizeBytes: GiB })];
-    const annotations = { [Annotation.movesWith]: leader.ref.name };
-    const written = await world.client.mergePatch(localVolumeMigrates, other.ref, { metadata: { annotations } });
-    await world.seen('localVolumeMigrates', written);
-    const results = await Promise.all([leader, other].map((request) => world.activities.reserveTarget(request)));
-    expect(new Set(results.map(targetOf))).toEqual(new Set(['n2']));
   });
 
   test('a thin volume reserves of a thin pool what it has taken, and its metadata of the volume group', async () => {
