@@ -44,6 +44,9 @@ export function parseProcessStat(line: string): ProcessIdentity | undefined {
 /** Writes its own stat line to the file named first, atomically, and becomes the program that follows. */
 const RECORD_AND_BECOME = 'read -r stat < /proc/$$/stat && printf "%s\\n" "$stat" > "$0.new" && mv "$0.new" "$0" && exec "$@"';
 
+/** Longer than it takes from a process's end to the end of its record. */
+const STOPPING_MILLISECONDS = 1000;
+
 export class BackgroundProcesses {
   readonly #records: string;
   readonly #logs: string;
@@ -93,6 +96,12 @@ export class BackgroundProcesses {
 
   isRunning(name: string): boolean {
     return this.#running(name) !== undefined;
+  }
+
+  /** Nobody stopped it: who does takes its record away, a moment after it is gone. */
+  async hasEndedByItself(name: string): Promise<boolean> {
+    await sleep(STOPPING_MILLISECONDS);
+    return !this.isRunning(name) && identityIn(this.#record(name)) !== undefined;
   }
 
   /** SIGTERM, then SIGKILL after the grace period, to the process and all that it started in its session; returns when it is gone. */

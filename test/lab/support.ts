@@ -179,7 +179,7 @@ interface ObjectWithState {
     readonly finalizers?: readonly string[];
   };
   readonly spec: unknown;
-  readonly status?: unknown;
+  readonly status?: object;
 }
 
 /** Objects that a move changes, without what changes by itself. */
@@ -190,7 +190,8 @@ async function objectState(cluster: Cluster): Promise<unknown> {
   return {
     objects: lists.flat().map(({ metadata, spec, status }) => {
       const { name, uid, labels = {}, annotations = {}, finalizers = [] } = metadata;
-      return { name, uid, labels, annotations, finalizers, spec, status };
+      // Whoever looked at the device a moment ago is in the agent's last report.
+      return { name, uid, labels, annotations, finalizers, spec, status: { ...status, inuse: undefined } };
     }),
     annotations: storageNodes.map(({ metadata }) => ({ name: metadata.name, annotations: metadata.annotations ?? {} })),
   };

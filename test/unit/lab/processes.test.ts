@@ -64,6 +64,16 @@ describe('background processes', () => {
     });
   });
 
+  test('one that has ended by itself is told from one that was stopped, and from one that runs', async () => {
+    await processes.start('ends', shell('exit 1'));
+    await processes.start('stopped', { program: 'sleep', args: ['60'] });
+    await processes.start('runs', { program: 'sleep', args: ['60'] });
+    await vi.waitFor(() => expect(processes.isRunning('ends')).toBe(false));
+    await processes.kill('stopped');
+    const names = ['ends', 'stopped', 'runs'];
+    expect(await Promise.all(names.map((name) => processes.hasEndedByItself(name)))).toEqual([true, false, false]);
+  });
+
   test('a record of a pid that is somebody else now is nobody', async () => {
     await processes.start('sleeper', { program: 'sleep', args: ['60'] });
     await processes.kill('sleeper');
