@@ -7,7 +7,7 @@ import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { type KubeObject, keyOf, type PersistentVolumeClaim, persistentVolumeClaims } from '../../system/kube/resources.ts';
 import type { ClusterStores, PodView, Store } from './stores.ts';
-import { type ClaimName, claimNames, claimOf, companionsOf, hasEnded, podsOf, replicaNodesOf } from './volume-objects.ts';
+import { type ClaimName, claimOf, companionsOf, hasEnded, podsNaming, replicaNodesOf } from './volume-objects.ts';
 
 /** @param node on which it lies. @returns undefined: it may go. */
 export type StayJudge = (stores: ClusterStores, volume: string, node: string) => Stay | undefined;
@@ -39,10 +39,9 @@ function stayFacts(stores: ClusterStores, volume: string) {
 
 /** Pods that tell what runs on a claim: those that use it, else those that have ended and have no successor yet. */
 function saidBy(stores: ClusterStores, claim: ClaimName): readonly PodView[] {
-  const users = podsOf(stores, claim);
-  if (users.length > 0) return users;
-  const isOf = ({ metadata }: PodView) => metadata.namespace === claim.namespace;
-  return stores.pods.list().filter((pod) => isOf(pod) && hasEnded(pod) && claimNames(pod).includes(claim.name));
+  const naming = podsNaming(stores, claim);
+  const users = naming.filter((pod) => !hasEnded(pod));
+  return users.length > 0 ? users : naming;
 }
 
 /** What somebody says about the moves of a volume, on its LocalVolume or its claim. */

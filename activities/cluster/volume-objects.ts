@@ -39,8 +39,13 @@ export function localVolumeOf(stores: ClusterStores, { metadata, spec }: Persist
  * The pods that name the claim and have not ended, those on their way out included: while they last, they say best what their successors may.
  * A pod that has ended (Succeeded, Failed) runs nothing; whether its node still has the volume mounted, the node's status says.
  */
-export function podsOf({ pods }: ClusterStores, claim: ClaimName): readonly PodView[] {
-  return pods.list().filter((pod) => pod.metadata.namespace === claim.namespace && !hasEnded(pod) && claimNames(pod).includes(claim.name));
+export function podsOf(stores: ClusterStores, claim: ClaimName): readonly PodView[] {
+  return podsNaming(stores, claim).filter((pod) => !hasEnded(pod));
+}
+
+/** Those that have ended included. */
+export function podsNaming({ pods }: ClusterStores, claim: ClaimName): readonly PodView[] {
+  return pods.list().filter((pod) => pod.metadata.namespace === claim.namespace && claimNames(pod).includes(claim.name));
 }
 
 export function hasEnded({ status }: PodView): boolean {

@@ -19,10 +19,7 @@ test('a target that dies during the sync and stays away is left for another node
   for (const name of ['n2', 'n3']) before.set(name, await nodeStorage(lab.machine(name)));
   await lab.machine('n1').rate('8mbit');
   await cluster.cordon('n1');
-  const lost = await eventually('a sync under way', 90, async () => {
-    const status = (await cluster.migration('moves'))?.status;
-    return status?.phase === 'Syncing' && (status.progress?.syncedBytes ?? 0) > 0 && status.targetNode;
-  });
+  const lost = await cluster.syncUnderWay('moves');
   await lab.kill(lost);
   const lostAt = Date.now();
   await lab.machine('n1').rate('off');

@@ -120,37 +120,34 @@ describe('no write of the pod is held up for more than 3 s', () => {
   /** As long as the trouble lasts. */
   const TROUBLE_MILLISECONDS = 12_000;
 
-  test.each(TROUBLES)('when $what', ({ begin, end }) =>
+  /** @param recover waits until the move stands as before. */
+  async function endure({ begin, end }: Trouble, pod: WritingPod, target: string, recover: () => Promise<unknown>): Promise<void> {
+    const begunAt = Date.now();
+    await begin(target, pod.volume);
+    await sleep(TROUBLE_MILLISECONDS);
+    await end(target, pod.volume);
+    await lab.machine('n1').rate('off');
+    await recover();
+    expect(pod.longestStall(begunAt)).toBeLessThan(STALL_SECONDS + OWN_SECONDS);
+    await pod.drain();
+    await pod.expectMoved();
+  }
+
+  test.each(TROUBLES)('when $what', (trouble) =>
     WritingPod.with(cluster, async (pod) => {
       await lab.machine('n1').rate('40mbit');
       await pod.moveOnline();
       const target = await pod.syncUnderWay();
-      const begunAt = Date.now();
-      await begin(target, pod.volume);
-      await sleep(TROUBLE_MILLISECONDS);
-      await end(target, pod.volume);
-      await lab.machine('n1').rate('off');
-      await pod.copyProven(180);
-      expect(pod.longestStall(begunAt)).toBeLessThan(STALL_SECONDS + OWN_SECONDS);
-      await pod.drain();
-      await pod.expectMoved();
+      await endure(trouble, pod, target, () => pod.copyProven(180));
     }),
   );
 
   // Every write waits for both nodes then.
-  test.each(TROUBLES)('while the proven copy is kept alike and $what', ({ begin, end }) =>
+  test.each(TROUBLES)('while the proven copy is kept alike and $what', (trouble) =>
     WritingPod.with(cluster, async (pod) => {
       await pod.moveOnline();
       const target = await pod.copyProven();
-      const begunAt = Date.now();
-      await begin(target, pod.volume);
-      await sleep(TROUBLE_MILLISECONDS);
-      await end(target, pod.volume);
-      await lab.machine('n1').rate('off');
-      await pod.writesAgain();
-      expect(pod.longestStall(begunAt)).toBeLessThan(STALL_SECONDS + OWN_SECONDS);
-      await pod.drain();
-      await pod.expectMoved();
+      await endure(trouble, pod, target, () => pod.writesAgain());
     }),
   );
 });

@@ -18,10 +18,7 @@ test('the rate of a sync that runs follows the setting of the agents', { timeout
   // Slow enough to last until every agent has been replaced twice.
   await lab.machine('n1').rate('2mbit');
   await cluster.cordon('n1');
-  const target = await eventually('a sync under way', 90, async () => {
-    const status = (await cluster.migration('moves'))?.status;
-    return status?.phase === 'Syncing' && (status.progress?.syncedBytes ?? 0) > 0 && status.targetNode;
-  });
+  const target = await cluster.syncUnderWay('moves');
   const maxRate = async (): Promise<string | undefined> => {
     const { stdout } = await lab.machine(target).exec('drbdsetup show --show-defaults');
     return /c-max-rate\s+(\S+?);/.exec(stdout)?.[1];

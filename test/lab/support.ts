@@ -73,6 +73,14 @@ export class Cluster {
     }
   }
 
+  /** Something of the volume has been copied. @returns the target. */
+  async syncUnderWay(volume: string): Promise<string> {
+    return eventually(`a sync of ${volume} under way`, 90, async () => {
+      const status = (await this.migration(volume))?.status;
+      return status?.phase === 'Syncing' && (status.progress?.syncedBytes ?? 0) > 0 && status.targetNode;
+    });
+  }
+
   /** The node that holds the volume's only replica. */
   async nodeOf(volume: string): Promise<string> {
     const replicas = await this.list<{ spec: { volumeName: string; nodeName: string } }>('localvolumereplicas');
