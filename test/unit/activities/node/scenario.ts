@@ -1,21 +1,17 @@
 /** A move as a workflow asks for it, step by step, and the ways out of it. */
 import { ApplicationFailure } from '@temporalio/common';
-import { afterEach, expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { Mirror } from '../../../../core/contracts/migration.ts';
 import { FakeCluster, mirror } from './fake-cluster.ts';
 import type { CrashPoint } from './fake-node.ts';
 
-const clusters: FakeCluster[] = [];
 /** @param prepare what is different on its nodes. */
 export function newCluster(prepare?: (cluster: FakeCluster) => void): FakeCluster {
   const cluster = new FakeCluster(mirror);
-  clusters.push(cluster);
+  onTestFinished(() => cluster.dispose());
   prepare?.(cluster);
   return cluster;
 }
-afterEach(() => {
-  for (const cluster of clusters.splice(0)) cluster.dispose();
-});
 
 /** From Preparing to a copy that was verified. */
 export async function copy(cluster: FakeCluster, wanted: Mirror = mirror): Promise<void> {
