@@ -72,10 +72,12 @@ export async function checkNothingLeftOver(machine: Machine, expected: readonly 
     .filter((line) => line && !line.startsWith('No devices'))
     .map((line) => line.split(/\s/)[0]!);
   const wantedDevices = new Set(expected.map((name) => `${POOL}-${name.replaceAll('-', '--')}`));
+  // A thin pool is several devices.
+  const isWanted = (device: string) => wantedDevices.has(device.replace(/(-tpool|_tdata|_tmeta)$/, ''));
   const leftovers = [
     ...found.filter((line) => !wanted.includes(line)).map((line) => `logical volume ${line}`),
     ...wanted.filter((line) => !found.includes(line)).map((line) => `no logical volume ${line.slice(0, -1)}`),
-    ...deviceNames.filter((name) => !wantedDevices.has(name)).map((name) => `device ${name}`),
+    ...deviceNames.filter((name) => !isWanted(name)).map((name) => `device ${name}`),
     ...drbd.stdout
       .split('\n')
       .filter(Boolean)

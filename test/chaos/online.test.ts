@@ -96,6 +96,38 @@ describe('what takes the mirror away beneath a running pod voids the copy, and a
       await pod.writesAgain();
       await pod.expectUnmoved();
     }));
+
+  test('a snapshot, which a person takes away', () =>
+    WritingPod.with(cluster, async (pod) => {
+      await pod.moveOnline();
+      await pod.copyProven();
+      const n1 = lab.machine('n1');
+      await n1.exec(['lvcreate', '-qq', '--snapshot', '--size', '8M', '--name', 'yesterday', device(pod.volume)]);
+      await pod.writesAgain();
+      const { status } = await cluster.reaches(pod.volume, 'NeedsAttention', 120);
+      expect(status?.reason).toBe('SnapshotOnVolume');
+      await n1.exec(['lvremove', '-qq', '--yes', `${POOL}/yesterday`]);
+      await lab.temporal(['workflow', 'signal', '--workflow-id', `migrate-${pod.volume}`, '--name', 'retry']);
+      await pod.copyProven();
+      await pod.drain();
+      await pod.expectMoved();
+    }));
+
+  test('lvrename, which a person undoes', () =>
+    WritingPod.with(cluster, async (pod) => {
+      await pod.moveOnline();
+      await pod.copyProven();
+      const n1 = lab.machine('n1');
+      await n1.exec(['lvrename', '-qq', POOL, pod.volume, 'renamed']);
+      await pod.writesAgain();
+      const { status } = await cluster.reaches(pod.volume, 'NeedsAttention', 120);
+      expect(status?.reason).toBe('LogicalVolumeMissing');
+      await n1.exec(['lvrename', '-qq', POOL, 'renamed', pod.volume]);
+      await lab.temporal(['workflow', 'signal', '--workflow-id', `migrate-${pod.volume}`, '--name', 'retry']);
+      await pod.copyProven();
+      await pod.drain();
+      await pod.expectMoved();
+    }));
 });
 
 describe('no write of the pod is held up for more than 3 s', () => {

@@ -1,9 +1,7 @@
 /** What the tests of the kinds of volumes share: LVM's own words on a node, and a second disk. */
 import { onTestFinished } from 'vitest';
 import type { Machine } from '../../lab/machines/index.ts';
-import { type Cluster, type MigrateObject, POOL } from '../lab/support.ts';
-
-export const THIN_POOL = 'LocalStorage_ThinPool';
+import { type Cluster, type MigrateObject, POOL, THIN_POOL } from '../lab/support.ts';
 
 /** A field of a logical volume as lvs prints it, without units. */
 export async function logicalVolume(machine: Machine, name: string, field: string): Promise<string> {

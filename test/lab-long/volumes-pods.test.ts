@@ -80,18 +80,19 @@ async function podWithFour(): Promise<string[][]> {
   return unused;
 }
 
-test('the volumes of a pod leave for one node together, where the pod runs again with all that it wrote', async () => {
-  await podWithFour();
-  await drain('n1');
-  const [pod] = await runningElsewhere(1);
-  const target = pod!.spec.nodeName!;
-  await cluster.waitUntilEvacuated('n1', 60);
+/** The four are where the pod runs, and so is all that it has written on both nodes. */
+async function expectTogether(pod: PodObject): Promise<void> {
+  const target = pod.spec.nodeName!;
   for (const volume of FOUR) expect(await cluster.nodeOf(volume), volume).toBe(target);
   for (const volume of ['files', 'archive', 'tiny']) {
     await eventually(`what was written to ${volume} on both nodes`, 20, async () => {
-      return (await inVolume(pod!, volume, 'cat nodes')) === `n1\n${target}\n`;
+      return (await inVolume(pod, volume, 'cat nodes')) === `n1\n${target}\n`;
     });
   }
+}
+
+/** None has left the source before the last of them was compared. */
+async function expectNoneLeftEarly(): Promise<void> {
   const times = await Promise.all(FOUR.map(async (volume) => (await cluster.migration(volume))!.status!.phaseTimes!));
   const lastCompared = times
     .map(({ Verifying }) => Verifying!)
@@ -99,6 +100,44 @@ test('the volumes of a pod leave for one node together, where the pod runs again
     .at(-1)!;
   const firstGone = times.map(({ CuttingOver }) => CuttingOver!).toSorted()[0]!;
   expect(firstGone > lastCompared, `the first left at ${firstGone}, the last was compared from ${lastCompared} on`).toBe(true);
+}
+
+test('the volumes of a pod leave for one node together, where the pod runs again with all that it wrote', async () => {
+  await podWithFour();
+  await drain('n1');
+  const [pod] = await runningElsewhere(1);
+  await cluster.waitUntilEvacuated('n1', 60);
+  await expectTogether(pod!);
+  await expectNoneLeftEarly();
+});
+
+test('they do so when their pod is evicted by its label from a node that is not cordoned', async () => {
+  await podWithFour();
+  const [pod] = await running();
+  await lab.kubectl(['label', 'pod', pod!.metadata.name, 'hwameistor.io/eviction=start']);
+  await lab.kubectl(['delete', 'pod', pod!.metadata.name], { timeoutSeconds: 60 });
+  const [successor] = await runningElsewhere(1);
+  for (const volume of FOUR) await cluster.reaches(volume, 'Completed');
+  await expectTogether(successor!);
+  await expectNoneLeftEarly();
+});
+
+test('they do so when a LocalVolumeMigrate for one of them asks for all, and go to the node that it suggests', async () => {
+  await podWithFour();
+  const [pod] = await running();
+  await lab.apply({
+    apiVersion: 'hwameistor.io/v1alpha1',
+    kind: 'LocalVolumeMigrate',
+    metadata: { name: 'together' },
+    spec: { sourceNode: 'n1', targetNodesSuggested: ['n3'], volumeName: 'files', migrateAllVols: true },
+  });
+  for (const volume of FOUR) await cluster.reaches(volume, 'AwaitingDetach', 60);
+  await lab.kubectl(['delete', 'pod', pod!.metadata.name], { timeoutSeconds: 60 });
+  const [successor] = await runningElsewhere(1);
+  expect(successor!.spec.nodeName).toBe('n3');
+  for (const volume of FOUR) await cluster.reaches(volume, 'Completed');
+  await expectTogether(successor!);
+  await expectNoneLeftEarly();
 });
 
 test('an abort of one of them leaves all as they were, and the pod runs again where it ran', async () => {

@@ -1,7 +1,7 @@
 /** Thin volumes: they stay thin, take no more of the target's pool than of the source's, and go nowhere where a pool would owe too much. */
 import { beforeEach, expect, test } from 'vitest';
-import { Cluster, eventually, nodeStorage, POOL } from '../lab/support.ts';
-import { logicalVolume, moveFrom, THIN_POOL, waitsFor, withoutThinPool } from './volume-support.ts';
+import { Cluster, eventually, nodeStorage, POOL, THIN_POOL } from '../lab/support.ts';
+import { logicalVolume, moveFrom, waitsFor, withoutThinPool } from './volume-support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;

@@ -4,6 +4,7 @@ import { Lab } from '../../lab/index.ts';
 import type { Machine } from '../../lab/machines/index.ts';
 
 export const POOL = 'LocalStorage_PoolHDD';
+export const THIN_POOL = 'LocalStorage_ThinPool';
 
 /** Polls until the condition gives a value; every wait is bounded and says what it waited for, and what it saw last. */
 export async function eventually<T>(what: string, seconds: number, look: () => Promise<T | undefined | false>): Promise<T> {

@@ -4,7 +4,7 @@ import * as checks from '../../lab/demo/checks.ts';
 import { COLLECTOR, Collector } from '../../lab/demo/collector.ts';
 import { stopWorkloads } from '../../lab/demo/drain.ts';
 import { DATA_FILE, statefulSet, type Workload } from '../../lab/demo/workloads.ts';
-import { type Cluster, eventually } from './support.ts';
+import { type Cluster, eventually, THIN_POOL } from './support.ts';
 
 const SOURCE = 'n1';
 
@@ -12,20 +12,22 @@ export class WritingPod {
   readonly #cluster: Cluster;
   readonly #collector: Collector;
   readonly #workload: Workload;
+  readonly #thin: boolean;
 
-  private constructor(cluster: Cluster, collector: Collector, workload: Workload) {
+  private constructor(cluster: Cluster, collector: Collector, workload: Workload, thin: boolean) {
     this.#cluster = cluster;
     this.#collector = collector;
     this.#workload = workload;
+    this.#thin = thin;
   }
 
   /** Runs the test with a pod that has begun to write to an ext4 volume. */
-  static async with<T>(cluster: Cluster, test: (pod: WritingPod) => Promise<T>): Promise<T> {
+  static async with<T>(cluster: Cluster, test: (pod: WritingPod) => Promise<T>, { thin = false } = {}): Promise<T> {
     const collector = await Collector.listen();
     try {
       const workload = statefulSet(`${COLLECTOR.address} ${COLLECTOR.port}`);
-      const pod = new WritingPod(cluster, collector, workload);
-      await cluster.lab.createVolume({ name: workload.claim, node: SOURCE, size: workload.size });
+      const pod = new WritingPod(cluster, collector, workload, thin);
+      await cluster.lab.createVolume({ name: workload.claim, node: SOURCE, size: workload.size, thin });
       await cluster.lab.apply(workload.manifest);
       await pod.writesAgain();
       return await test(pod);
@@ -103,8 +105,11 @@ export class WritingPod {
       checks.checkAcknowledged(writer, this.#collector.numbers(writer), records),
       checks.checkNoReservations((await lab.kubectl(['get', 'localstoragenodes', '-o', 'json'])).stdout),
     ];
+    // Every node has one as long as there is a thin volume.
+    const pools = this.#thin ? [THIN_POOL] : [];
     for (const machine of lab.machines) {
-      if (machine.isRunning()) found.push(await checks.checkNothingLeftOver(machine, machine.name === node ? [this.volume] : []));
+      const expected = machine.name === node ? [this.volume, ...pools] : pools;
+      if (machine.isRunning()) found.push(await checks.checkNothingLeftOver(machine, expected));
     }
     expect(found.filter(({ holds }) => !holds)).toEqual([]);
   }
