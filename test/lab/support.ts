@@ -52,13 +52,17 @@ export class Cluster {
     return (await this.get<{ items: T[] }>(...args)).items;
   }
 
-  /** The newest migration of the volume. */
-  async migration(volume: string): Promise<MigrateObject | undefined> {
+  /** All migrations of the volume, the oldest first. */
+  async migrations(volume: string): Promise<MigrateObject[]> {
     const all = await this.list<MigrateObject>('localvolumemigrates');
     return all
       .filter(({ spec }) => spec.volumeName === volume)
-      .sort((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp))
-      .at(-1);
+      .sort((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp));
+  }
+
+  /** The newest migration of the volume. */
+  async migration(volume: string): Promise<MigrateObject | undefined> {
+    return (await this.migrations(volume)).at(-1);
   }
 
   async reaches(volume: string, phases: string | readonly string[], seconds = 90): Promise<MigrateObject> {

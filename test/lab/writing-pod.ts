@@ -81,9 +81,11 @@ export class WritingPod {
     });
   }
 
-  /** Waits until the node may be switched off and the pod writes on another; then nothing is missing and nothing left over, anywhere. */
+  /** Waits until the node may be switched off and the pod writes on another; then it was moved once, nothing is missing and nothing left over, anywhere. */
   async expectMoved(seconds = 180): Promise<void> {
     await this.#cluster.waitUntilEvacuated(SOURCE, seconds);
+    const completed = (await this.#cluster.migrations(this.volume)).filter(({ status }) => status?.phase === 'Completed');
+    expect(completed).toHaveLength(1);
     const node = await this.#cluster.nodeOf(this.volume);
     expect(node).not.toBe(SOURCE);
     await this.writesAgain();
