@@ -10,6 +10,7 @@ import {
   type KernelState,
   leadsThroughMirror,
   lookAround,
+  type MirrorStep,
   observeKernel,
   openStep,
   pairOf,
@@ -31,13 +32,13 @@ export async function awaitSync(deps: NodeDependencies, mirror: Mirror): Promise
   const first = await observeKernel(step);
   const minor = first.resource?.minor;
   if (minor === undefined) return SOURCE_LOST;
-  let broken = brokenMirror(first, minor);
+  let broken = await findBroken(step, minor, first);
   const standstill = watchForStandstill();
   let reconnects = 0;
   for (let look = 1; !broken; look += 1) {
     const state = await step.drbd.observeMinor(minor);
     const finished = state !== undefined && isInSync(state);
-    if (!state || finished || look % LOOKS_BETWEEN_TABLES === 0) broken = brokenMirror(await observeKernel(step), minor);
+    if (!state || finished || look % LOOKS_BETWEEN_TABLES === 0) broken = await findBroken(step, minor, await observeKernel(step));
     if (broken || !state) continue;
     attempt.heartbeat(progressOf(mirror, state));
     if (finished) return { kind: 'synced', progress: progressOf(mirror, state) };
@@ -98,8 +99,12 @@ const SOURCE_LOST = {
   message: 'the mirror has gone from the source: its node was restarted, or somebody took it down',
 } as const;
 
-/** Why what DRBD says of this minor does not hold for the volume. A volume without a device was closed: nobody writes past the mirror. */
-export function brokenMirror({ device, resource }: KernelState, minor: number): Exclude<SyncOutcome, { kind: 'synced' }> | undefined {
+/** Why what DRBD says of this minor does not hold for the volume. */
+async function findBroken(
+  step: MirrorStep,
+  minor: number,
+  { device, resource }: KernelState,
+): Promise<Exclude<SyncOutcome, { kind: 'synced' }> | undefined> {
   if (!isAttached(resource) || resource?.minor !== minor) {
     return SOURCE_LOST;
   }
@@ -109,8 +114,15 @@ export function brokenMirror({ device, resource }: KernelState, minor: number): 
       message: `the volume's device leads past the mirror: ${device.table.map(({ target, args }) => `${target} ${args}`)}`,
     };
   }
-  return undefined;
+  // A volume that was closed has none: nobody writes past the mirror. Under another name it may have any table.
+  const isClosed = async (): Promise<boolean> => (await lookAround(step)).metadata?.tags.volumeAtClose !== undefined;
+  return device || (await isClosed()) ? undefined : DEVICE_LOST;
 }
+
+const DEVICE_LOST = {
+  kind: 'bypassed',
+  message: "the volume's device has gone: its logical volume was renamed, deactivated or removed",
+} as const;
 
 /** Of a sync, what is not out of sync; of a verify, what it has passed. */
 export function progressOf({ sizeBytes }: Mirror, { replication, position, outOfSyncKib }: MirrorState): SyncProgress {

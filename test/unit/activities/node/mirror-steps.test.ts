@@ -148,6 +148,22 @@ describe('writes of an application', () => {
     expect(cluster.n1.devices.has('LocalStorage_PoolHDD-data')).toBe(true);
   });
 
+  test('are feared where the device is not there under its name, unless this migration has closed it', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    const { devices } = cluster.n1;
+    const agent = cluster.agent(cluster.n1);
+    const device = devices.get('LocalStorage_PoolHDD-data')!;
+    devices.delete('LocalStorage_PoolHDD-data');
+    devices.set('LocalStorage_PoolHDD-renamed', device);
+    expect(await agent.awaitSync({ mirror })).toMatchObject({ kind: 'bypassed', message: expect.stringContaining('renamed') });
+    devices.delete('LocalStorage_PoolHDD-renamed');
+    devices.set('LocalStorage_PoolHDD-data', device);
+    await close(cluster);
+    expect(devices.has('LocalStorage_PoolHDD-data')).toBe(false);
+    expect(await agent.awaitSync({ mirror })).toMatchObject({ kind: 'synced' });
+  });
+
   test('keep the source from being closed while somebody has the volume open', async () => {
     const cluster = newCluster();
     await copy(cluster);
