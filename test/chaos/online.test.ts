@@ -118,11 +118,13 @@ describe('what takes the mirror away beneath a running pod voids the copy, and a
       await pod.moveOnline();
       await pod.copyProven();
       const n1 = lab.machine('n1');
+      const undo = `! lvs ${POOL}/renamed > /dev/null 2>&1 || lvrename -qq ${POOL} renamed ${pod.volume}`;
+      onTestFinished(async () => void (await n1.exec(undo)));
       await n1.exec(['lvrename', '-qq', POOL, pod.volume, 'renamed']);
       await pod.writesAgain();
       const { status } = await cluster.reaches(pod.volume, 'NeedsAttention', 120);
       expect(status?.reason).toBe('LogicalVolumeMissing');
-      await n1.exec(['lvrename', '-qq', POOL, 'renamed', pod.volume]);
+      await n1.exec(undo);
       await lab.temporal(['workflow', 'signal', '--workflow-id', `migrate-${pod.volume}`, '--name', 'retry']);
       await pod.copyProven();
       await pod.drain();
