@@ -29,7 +29,8 @@ test(
         const filledAt = Date.now();
         const filler = `/dev/${POOL}/filler`;
         await n2.exec(['lvcreate', '-qq', '--yes', '--virtualsize', '2G', '--thinpool', THIN_POOL, '--name', 'filler', POOL]);
-        await n2.exec(`setsid dd if=/dev/zero of=${filler} bs=1M oflag=direct > /dev/null 2>&1 < /dev/null &`);
+        const fill = `dd if=/dev/zero of=${filler} bs=1M oflag=direct > /dev/null 2>&1 < /dev/null & echo $!`;
+        const pid = Number((await n2.exec(fill)).stdout);
         await eventually('a full pool', 90, async () => (await percentOfPool()) === 100);
         await n1.rate('off');
         const trouble = await eventually('a migration that tells of the trouble', 180, async () => {
@@ -40,9 +41,9 @@ test(
         await pod.writesAgain();
         expect(pod.longestStall(filledAt)).toBeLessThan(4);
 
-        await n2.exec(`pkill -x dd; while pgrep -x dd > /dev/null; do sleep 0.2; done; lvremove -qq --yes ${POOL}/filler`, {
-          timeoutSeconds: 90,
-        });
+        // It waits in the kernel for room, until that gives up.
+        const stop = `kill ${pid} 2>/dev/null; while [ -d /proc/${pid} ]; do sleep 0.2; done; lvremove -qq --yes ${POOL}/filler`;
+        await n2.exec(stop, { timeoutSeconds: 90 });
         await pod.copyProven(300);
         await pod.drain();
         await cluster.uncordon('n3');
