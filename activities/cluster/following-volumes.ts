@@ -4,11 +4,11 @@ import { isToBeEmptied } from '../../core/domain/node-wish.ts';
 import type { FollowingVolume } from '../../core/domain/placement.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import { followingVolume } from './candidates.ts';
-import { evictionMarksOf } from './eviction-marks.ts';
+import { evictionMarksIn } from './eviction-marks.ts';
 import { hasEnded } from './migration-objects.ts';
 import type { StorageNodes } from './storage-nodes.ts';
 import type { ClusterStores } from './stores.ts';
-import { claimNames, companionsOf, replicasOf, volumesOf } from './volume-objects.ts';
+import { claimNames, claimOf, companionsOf, replicasOf, volumesOf } from './volume-objects.ts';
 
 /**
  * By node, the volumes that have yet to follow one that has reserved room there. One that holds room on another node, because their targets differ or
@@ -51,15 +51,14 @@ function groupedVolumes(stores: ClusterStores): ReadonlySet<string> {
  * The node that a volume leaves, if it does: what nobody is going to move needs no room elsewhere. Migrations alone do not tell, because an eviction
  * opens them one after another, and the room would be gone before the last one is there.
  */
-function departures({ localVolumeMigrates, nodes, persistentVolumeClaims }: ClusterStores) {
+function departures(stores: ClusterStores) {
+  const { localVolumeMigrates, nodes } = stores;
   const migrates = localVolumeMigrates.list().filter((migrate) => !hasEnded(migrate));
   const moves = Map.groupBy(migrates, ({ spec }) => spec.volumeName);
-  return ({ metadata, spec }: LocalVolume, places: readonly string[]): string | undefined => {
-    const { pvcNamespace: namespace, pvcName: name } = spec;
-    const claim = namespace && name ? persistentVolumeClaims.get(keyOf({ namespace, name })) : undefined;
+  return ({ metadata: { name } }: LocalVolume, places: readonly string[]): string | undefined => {
     const left = new Set([
-      ...(moves.get(metadata.name) ?? []).map((move) => move.spec.sourceNode),
-      ...(claim ? evictionMarksOf(claim).map(({ node }) => node) : []),
+      ...(moves.get(name) ?? []).map((move) => move.spec.sourceNode),
+      ...evictionMarksIn(stores, claimOf(stores, name)).map(({ node }) => node),
     ]);
     return places.find((place) => left.has(place) || isToBeEmptied(nodes.get(keyOf({ name: place }))));
   };
