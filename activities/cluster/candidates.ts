@@ -15,18 +15,17 @@ import {
 import { outstandingReservations } from '../../core/domain/reserved-space.ts';
 import { allocatedAtMost } from '../../core/domain/thin-space.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
-import { reservationsOf } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import type { NodeUsage } from './node-usage.ts';
 import { podConstraintsOf } from './pod-constraints.ts';
 import type { PodPlaces } from './pod-places.ts';
+import type { StorageNode, StorageNodes } from './storage-nodes.ts';
 import type { ClusterStores } from './stores.ts';
 import { isAgentAlive } from './volume-facts.ts';
 import { companionsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
 type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
-type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
 
 /** LVM's usual extent: what a volume takes of a pool is whole extents. */
 const EXTENT_BYTES = 4 * 2 ** 20;
@@ -84,7 +83,7 @@ function placesOf(
     return { name, localVolume, nodes: replicasOf(stores, name).map((replica) => replica.spec.nodeName) };
   });
   const reserving = Array.from(storageNodes.values()).filter(
-    (node) => !Object.hasOwn(givenUp, node.metadata.name) && others.some(({ name }) => reservationsOf(node).has(name)),
+    ({ metadata, reservations }) => !Object.hasOwn(givenUp, metadata.name) && others.some(({ name }) => reservations.has(name)),
   );
   const arrived = others.flatMap(({ nodes }) => nodes).filter((node) => node !== sourceNode);
   const following = others.filter(({ nodes }) => nodes.includes(sourceNode));
@@ -122,7 +121,7 @@ const PRESSURES = ['MemoryPressure', 'DiskPressure', 'PIDPressure'];
 /** @param following the volumes that have yet to follow others to it. */
 export function candidateOf(
   facts: Facts,
-  storageNode: LocalStorageNode,
+  storageNode: StorageNode,
   usage: NodeUsage,
   following: readonly FollowingVolume[],
 ): CandidateNode {
@@ -131,9 +130,8 @@ export function candidateOf(
   const isTrue = (condition: string) =>
     node?.status?.conditions?.some(({ type, status }) => type === condition && status === 'True') ?? false;
   const allocatablePods = node?.status?.allocatable?.pods;
-  const reservations = reservationsOf(storageNode);
   const attachments = usage.attachments.get(name);
-  const onTheirWay = new Set([...reservations.keys(), ...following.map(({ volume }) => volume)]);
+  const onTheirWay = new Set([...storageNode.reservations.keys(), ...following.map(({ volume }) => volume)]);
   const { zone = DEFAULT_TOPOLOGY, region = DEFAULT_TOPOLOGY } = storageNode.spec.topogoly ?? {};
   return {
     name,
@@ -148,7 +146,7 @@ export function candidateOf(
     zone,
     region,
     pools: poolStates(storageNode),
-    reservations: outstandingReservations(reservations, storageNode.status?.pools ?? {}),
+    reservations: outstandingReservations(storageNode.reservations, storageNode.status?.pools ?? {}),
     following,
   };
 }
@@ -183,9 +181,4 @@ function thinPoolState({ name, size, dataPercent, totalProvisionedSize, overProv
     promisableBytes: overProvisionRatio === undefined ? undefined : size * Number(overProvisionRatio),
     chunkBytes: chunkSize,
   };
-}
-
-/** Every node that stores volumes, as the stores have it. */
-export function storageNodesOf({ localStorageNodes }: ClusterStores): StorageNodes {
-  return new Map(localStorageNodes.list().map((node) => [node.metadata.name, node]));
 }

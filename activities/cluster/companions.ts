@@ -2,8 +2,7 @@
 import type { CompanionsVerdict } from '../../core/contracts/cluster-activities.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { type Companion, type CompanionMove, judgeCompanions } from '../../core/domain/companions.ts';
-import { keyOf } from '../../system/kube/resources.ts';
-import { evictionMarksOf } from './eviction-marks.ts';
+import { evictionMarksIn } from './eviction-marks.ts';
 import { isOpen, isRequest, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
 import { claimOf, companionsOf, replicaNodesOf } from './volume-objects.ts';
@@ -38,9 +37,7 @@ function companionOf(stores: ClusterStores, migrate: LocalVolumeMigrate, localVo
 }
 
 function isEvictedFrom(stores: ClusterStores, volume: string, node: string): boolean {
-  const name = claimOf(stores, volume);
-  const claim = name && stores.persistentVolumeClaims.get(keyOf(name));
-  return claim !== undefined && evictionMarksOf(claim).some((mark) => mark.node === node);
+  return evictionMarksIn(stores, claimOf(stores, volume)).some((mark) => mark.node === node);
 }
 
 function describeMove({ status = {} }: LocalVolumeMigrate): CompanionMove {

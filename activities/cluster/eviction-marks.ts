@@ -8,8 +8,8 @@ import { type EvictionMark, evictionMarkSchema } from '../../core/contracts/obje
 import type { PodState } from '../../core/domain/pod-eviction.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { isNotFound } from '../../system/kube/errors.ts';
-import { type PersistentVolumeClaim, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
-import type { PodView } from './stores.ts';
+import { keyOf, type PersistentVolumeClaim, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
+import type { ClusterStores, PodView } from './stores.ts';
 import type { ClaimName } from './volume-objects.ts';
 
 /** A mark, and the uid of the pod that it is about. */
@@ -24,6 +24,12 @@ export function evictionMarksOf({ metadata }: Pick<PersistentVolumeClaim, 'metad
     const mark = parseMark(value);
     return mark ? [{ ...mark, uid: key.slice(Annotation.evictionMarkPrefix.length) }] : [];
   });
+}
+
+/** @param claim of a volume, as `claimOf` names it. None, or one that is gone, has no marks. */
+export function evictionMarksIn(stores: ClusterStores, claim: ClaimName | undefined): readonly PodEviction[] {
+  const found = claim && stores.persistentVolumeClaims.get(keyOf(claim));
+  return found ? evictionMarksOf(found) : [];
 }
 
 export function isMarkedBy(claim: Pick<PersistentVolumeClaim, 'metadata'> | undefined, uid: string): boolean {

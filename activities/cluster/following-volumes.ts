@@ -1,16 +1,14 @@
 /** Which volumes have to follow another one of their pods, and where. */
-import type { LocalStorageNode, LocalVolume } from '../../core/contracts/objects/index.ts';
+import type { LocalVolume } from '../../core/contracts/objects/index.ts';
 import { isToBeEmptied } from '../../core/domain/node-wish.ts';
 import type { FollowingVolume } from '../../core/domain/placement.ts';
-import { reservationsOf } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
 import { followingVolume } from './candidates.ts';
-import { evictionMarksOf } from './eviction-marks.ts';
+import { evictionMarksIn } from './eviction-marks.ts';
 import { hasEnded } from './migration-objects.ts';
+import type { StorageNodes } from './storage-nodes.ts';
 import type { ClusterStores } from './stores.ts';
-import { claimNames, companionsOf, replicasOf, volumesOf } from './volume-objects.ts';
-
-type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
+import { claimNames, claimOf, companionsOf, replicasOf, volumesOf } from './volume-objects.ts';
 
 /**
  * By node, the volumes that have yet to follow one that has reserved room there. One that holds room on another node, because their targets differ or
@@ -18,23 +16,21 @@ type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
  * @param storageNodes as they are live: what a volume has just reserved binds the others of its pods at once.
  */
 export function followingOf(stores: ClusterStores, storageNodes: StorageNodes): ReadonlyMap<string, readonly FollowingVolume[]> {
-  const reserved = Array.from(storageNodes, ([node, object]) => ({ node, volumes: reservationsOf(object) })).filter(
-    ({ volumes }) => volumes.size > 0,
-  );
+  const reserved = [...storageNodes].filter(([, { reservations }]) => reservations.size > 0);
   // To look for companions is to look through all objects, and most volumes have none.
   const grouped = reserved.length > 0 ? groupedVolumes(stores) : new Set<string>();
   if (grouped.size === 0) return new Map();
 
   const sourceOf = departures(stores);
   return new Map(
-    reserved.map(({ node, volumes }) => {
-      const leaders = [...volumes.keys()].filter((volume) => grouped.has(volume));
+    reserved.map(([node, { reservations }]) => {
+      const leaders = [...reservations.keys()].filter((volume) => grouped.has(volume));
       const companions = new Map(
         leaders.flatMap((leader) => companionsOf(stores, leader).map((companion) => [companion.metadata.name, companion])),
       );
       const following = [...companions].flatMap(([name, companion]) => {
         const nodes = replicasOf(stores, name).map(({ spec }) => spec.nodeName);
-        const isThere = volumes.has(name) || nodes.includes(node);
+        const isThere = reservations.has(name) || nodes.includes(node);
         const source = isThere ? undefined : sourceOf(companion, nodes);
         return source === undefined ? [] : [followingVolume(companion, nodes, storageNodes.get(source))];
       });
@@ -55,15 +51,14 @@ function groupedVolumes(stores: ClusterStores): ReadonlySet<string> {
  * The node that a volume leaves, if it does: what nobody is going to move needs no room elsewhere. Migrations alone do not tell, because an eviction
  * opens them one after another, and the room would be gone before the last one is there.
  */
-function departures({ localVolumeMigrates, nodes, persistentVolumeClaims }: ClusterStores) {
+function departures(stores: ClusterStores) {
+  const { localVolumeMigrates, nodes } = stores;
   const migrates = localVolumeMigrates.list().filter((migrate) => !hasEnded(migrate));
   const moves = Map.groupBy(migrates, ({ spec }) => spec.volumeName);
-  return ({ metadata, spec }: LocalVolume, places: readonly string[]): string | undefined => {
-    const { pvcNamespace: namespace, pvcName: name } = spec;
-    const claim = namespace && name ? persistentVolumeClaims.get(keyOf({ namespace, name })) : undefined;
+  return ({ metadata: { name } }: LocalVolume, places: readonly string[]): string | undefined => {
     const left = new Set([
-      ...(moves.get(metadata.name) ?? []).map((move) => move.spec.sourceNode),
-      ...(claim ? evictionMarksOf(claim).map(({ node }) => node) : []),
+      ...(moves.get(name) ?? []).map((move) => move.spec.sourceNode),
+      ...evictionMarksIn(stores, claimOf(stores, name)).map(({ node }) => node),
     ]);
     return places.find((place) => left.has(place) || isToBeEmptied(nodes.get(keyOf({ name: place }))));
   };

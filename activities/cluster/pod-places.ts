@@ -1,7 +1,6 @@
 /** Where pods are, and where they are going to be: what they ask of a node is asked of it before they start there. */
-import type { LocalStorageNode } from '../../core/contracts/objects/index.ts';
-import { reservationsOf } from '../../system/kube/reservations.ts';
 import { isOpen } from './migration-objects.ts';
+import type { StorageNodes } from './storage-nodes.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 import { hasEnded, volumesOf } from './volume-objects.ts';
 
@@ -17,7 +16,7 @@ export interface PodPlaces {
  * Of the pods that have not ended.
  * @param storageNodes as they are live: of two volumes that are placed at once, the second is to know where the first goes.
  */
-export function podPlacesOf(stores: ClusterStores, storageNodes: ReadonlyMap<string, LocalStorageNode>): readonly PodPlaces[] {
+export function podPlacesOf(stores: ClusterStores, storageNodes: StorageNodes): readonly PodPlaces[] {
   const targets = targetsOf(storageNodes);
   const sources = new Map(
     stores.localVolumeMigrates.list().flatMap((each) => (isOpen(each) ? [[each.spec.volumeName, each.spec.sourceNode]] : [])),
@@ -36,10 +35,10 @@ export function podPlacesOf(stores: ClusterStores, storageNodes: ReadonlyMap<str
 }
 
 /** By volume, where it has reserved room. */
-function targetsOf(storageNodes: ReadonlyMap<string, LocalStorageNode>): ReadonlyMap<string, readonly string[]> {
+function targetsOf(storageNodes: StorageNodes): ReadonlyMap<string, readonly string[]> {
   const targets = new Map<string, string[]>();
-  for (const [name, node] of storageNodes) {
-    for (const volume of reservationsOf(node).keys()) targets.set(volume, [...(targets.get(volume) ?? []), name]);
+  for (const [name, { reservations }] of storageNodes) {
+    for (const volume of reservations.keys()) targets.set(volume, [...(targets.get(volume) ?? []), name]);
   }
   return targets;
 }

@@ -14,9 +14,9 @@ import type { LocalStorageNode, LocalVolumeMigrate } from '../../core/contracts/
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { type Placement, placeVolume, shareOf, type VolumeDemand } from '../../core/domain/placement.ts';
 import { localStorageNodes } from '../../system/kube/hwameistor-resources.ts';
-import { releaseReservation as release, reservationsOf, reserve } from '../../system/kube/reservations.ts';
+import { releaseReservation as release, reserve } from '../../system/kube/reservations.ts';
 import { keyOf } from '../../system/kube/resources.ts';
-import { candidateOf, demandOf, poolStates, storageNodesOf } from './candidates.ts';
+import { candidateOf, demandOf, poolStates } from './candidates.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { followingOf } from './following-volumes.ts';
@@ -24,9 +24,9 @@ import { hasEnded } from './migration-objects.ts';
 import { readMigration } from './migration-record.ts';
 import { nodeUsageOf } from './node-usage.ts';
 import { podPlacesOf } from './pod-places.ts';
+import { type StorageNode, type StorageNodes, storageNodeOf, storageNodesOf } from './storage-nodes.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'logger'>;
-type StorageNodes = ReadonlyMap<string, LocalStorageNode>;
 
 /** Each lost race has brought fresher facts of one node. */
 const MAXIMUM_PLANS = 50;
@@ -35,7 +35,7 @@ const MAXIMUM_PLANS = 50;
 export const reserveTarget = (deps: Deps): ClusterActivities['reserveTarget'] => {
   let last: Promise<unknown> = Promise.resolve();
   return async (request) => {
-    const known = storageNodesOf(deps.stores);
+    const known = storageNodesOf(deps.stores.localStorageNodes.list());
     const { placement: first } = plan(deps, request, deps.stores.localVolumeMigrates.get(keyOf(request.ref)), known);
     if (first.kind === 'refused' && !standing(request, known)) return first;
     const own = last.then(() => reserveInTurn(deps, request));
@@ -48,7 +48,7 @@ async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<Reser
   const { kube } = deps;
   const migrate = await readMigration(kube, request.ref);
   if (hasEnded(migrate)) throw permanent('NotPermitted', `${request.ref.name} has ended: nothing is reserved for it`);
-  const nodes = new Map((await kube.list(localStorageNodes)).map((node) => [node.metadata.name, node]));
+  const nodes = storageNodesOf(await kube.list(localStorageNodes));
   const kept = standing(request, nodes);
   const others = [...nodes.values()].filter((node) => node !== kept);
   await releaseLeftOvers(deps, request.ref.volume, others);
@@ -59,8 +59,8 @@ async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<Reser
 export const releaseReservation =
   ({ kube }: Pick<Deps, 'kube'>): ClusterActivities['releaseReservation'] =>
   async ({ ref }) => {
-    for (const node of await kube.list(localStorageNodes)) {
-      if (reservedBy(node, ref.volume) === ref.uid) await release(kube, { node: node.metadata.name, volume: ref.volume, id: ref.uid });
+    for (const [node, { reservations }] of storageNodesOf(await kube.list(localStorageNodes))) {
+      if (reservations.get(ref.volume)?.id === ref.uid) await release(kube, { node, volume: ref.volume, id: ref.uid });
     }
   };
 
@@ -68,7 +68,7 @@ async function planAndReserve(
   deps: Deps,
   request: ReserveRequest,
   migrate: LocalVolumeMigrate,
-  nodes: Map<string, LocalStorageNode>,
+  nodes: Map<string, StorageNode>,
 ): Promise<ReserveResult> {
   const { volume, uid: id } = request.ref;
   for (let attempt = 1; attempt <= MAXIMUM_PLANS; attempt++) {
@@ -76,7 +76,7 @@ async function planAndReserve(
     if (placement.kind === 'refused') return placement;
     const { node, unfit } = placement;
     const refusal = (fresh: LocalStorageNode): 'AnotherNode' | undefined => {
-      nodes.set(node, fresh);
+      nodes.set(node, storageNodeOf(fresh));
       const { placement: again } = plan(deps, request, migrate, nodes);
       return again.kind === 'placed' && again.node === node ? undefined : 'AnotherNode';
     };
@@ -104,21 +104,16 @@ function plan(deps: Deps, request: ReserveRequest, migrate: LocalVolumeMigrate |
 }
 
 /** The node on which this migration has reserved already, unless it was given up since. */
-function standing({ ref, givenUp }: ReserveRequest, nodes: StorageNodes): LocalStorageNode | undefined {
-  return nodes.values().find((node) => !Object.hasOwn(givenUp, node.metadata.name) && reservedBy(node, ref.volume) === ref.uid);
-}
-
-/** uid of the migration. */
-function reservedBy(node: LocalStorageNode, volume: string): string | undefined {
-  return reservationsOf(node).get(volume)?.id;
+function standing({ ref, givenUp }: ReserveRequest, nodes: StorageNodes): StorageNode | undefined {
+  return nodes.values().find((node) => !Object.hasOwn(givenUp, node.metadata.name) && node.reservations.get(ref.volume)?.id === ref.uid);
 }
 
 /** A volume has one open migration: what stands elsewhere is of a target that was given up, or of a migration that was deleted. */
-async function releaseLeftOvers({ kube, logger }: Deps, volume: string, nodes: readonly LocalStorageNode[]): Promise<void> {
-  for (const node of nodes) {
-    const id = reservedBy(node, volume);
+async function releaseLeftOvers({ kube, logger }: Deps, volume: string, nodes: readonly StorageNode[]): Promise<void> {
+  for (const { metadata, reservations } of nodes) {
+    const id = reservations.get(volume)?.id;
     if (id === undefined) continue;
-    const leftOver = { node: node.metadata.name, volume, id };
+    const leftOver = { node: metadata.name, volume, id };
     await release(kube, leftOver);
     logger.warn(leftOver, 'released a reservation that was left over');
   }

@@ -2,7 +2,7 @@
 import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
 import { keyOf, type PersistentVolume, type PersistentVolumeClaim } from '../../system/kube/resources.ts';
-import { evictionMarksOf } from './eviction-marks.ts';
+import { evictionMarksIn } from './eviction-marks.ts';
 import { hasEnded as isOver, isProtected, leaderOf } from './migration-objects.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 
@@ -87,10 +87,8 @@ export function companionsOf(stores: ClusterStores, volume: string): readonly Lo
 
 /** Claims of the pods that use it, and of those whose eviction it is marked by: their objects may be gone, and their successors not there yet. */
 function claimsWith(stores: ClusterStores, claim: ClaimName): readonly string[] {
-  const { persistentVolumeClaims } = stores;
-  const marked = persistentVolumeClaims.get(keyOf(claim));
-  const names = [...podsOf(stores, claim).flatMap(claimNames), ...(marked ? evictionMarksOf(marked).flatMap(({ claims }) => claims) : [])];
-  return names.filter((name) => persistentVolumeClaims.get(keyOf({ namespace: claim.namespace, name })));
+  const names = [...podsOf(stores, claim).flatMap(claimNames), ...evictionMarksIn(stores, claim).flatMap(({ claims }) => claims)];
+  return names.filter((name) => stores.persistentVolumeClaims.get(keyOf({ namespace: claim.namespace, name })));
 }
 
 /** Volumes whose moves were asked for together with its own that runs. One that has ended counts until the last of them has: so long it is protected. */

@@ -8,6 +8,7 @@
  * An offline move awaits detach before Preparing. CuttingOver begins with the point of no return: from there a migration only goes forward.
  */
 
+/** In the order above: how far a migration has come is judged by it. */
 export const PHASES = [
   'Pending',
   'Reserving',

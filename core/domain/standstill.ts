@@ -6,7 +6,7 @@
  * it come forward, or lose their turns. One that waits for the other volumes of its pods has stood no longer than that of them which came forward last.
  */
 import type { EvictedMigration } from '../contracts/cluster-activities.ts';
-import type { Phase } from '../contracts/phases.ts';
+import { PHASES, type Phase } from '../contracts/phases.ts';
 import type { EventReason } from '../contracts/reasons.ts';
 
 export interface Standstill {
@@ -29,7 +29,7 @@ export const NONE_STANDS: Standstills = { standstills: {} };
 /** There is a look every minute; when there was none for longer, the API server or Temporal was away, and nobody knows what came forward. */
 const LONGEST_COUNTED_MILLISECONDS = 2 * 60_000;
 
-const WAY: readonly Phase[] = ['Pending', 'Reserving', 'AwaitingDetach', 'Preparing', 'Syncing', 'Verifying', 'CuttingOver'];
+const WAY: readonly Phase[] = PHASES.slice(0, PHASES.indexOf('CuttingOver') + 1);
 /** In the others what is known of bytes is of the past, or is changed by who uses the volume. */
 const COPYING: readonly Phase[] = ['Syncing', 'Verifying', 'CuttingOver'];
 const IN_TURN: EventReason = 'WaitingForTurn';

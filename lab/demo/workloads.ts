@@ -90,27 +90,32 @@ export function statefulSet(collector: string): Workload {
 }
 
 export function deployment(collector: string): Workload {
-  const labels = { app: 'journal' };
   return {
     writer: 'journal',
     claim: 'journal',
     kind: 'block',
     size: '48Mi',
-    manifest: {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name: 'journal', namespace: 'default' },
-      spec: {
-        replicas: 1,
-        strategy: { type: 'Recreate' },
-        selector: { matchLabels: labels },
-        template: {
-          metadata: { labels },
-          spec: {
-            terminationGracePeriodSeconds: 2,
-            containers: [container(blockWriter('journal', collector), { volumeDevices: [{ name: 'data', devicePath: DEVICE }] })],
-            volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'journal' } }],
-          },
+    manifest: deviceDeployment('journal', blockWriter('journal', collector)),
+  };
+}
+
+/** @param name of the claim as well. @param script writes to the volume at DEVICE. */
+export function deviceDeployment(name: string, script: string): object {
+  const labels = { app: name };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace: 'default' },
+    spec: {
+      replicas: 1,
+      strategy: { type: 'Recreate' },
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          terminationGracePeriodSeconds: 2,
+          containers: [container(script, { volumeDevices: [{ name: 'data', devicePath: DEVICE }] })],
+          volumes: [{ name: 'data', persistentVolumeClaim: { claimName: name } }],
         },
       },
     },

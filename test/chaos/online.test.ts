@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { COLLECTOR, Collector } from '../../lab/demo/collector.ts';
+import { DEVICE, deviceDeployment } from '../../lab/demo/workloads.ts';
 import { Cluster, eventually, everything, POOL } from '../lab/support.ts';
 import { WritingPod } from '../lab/writing-pod.ts';
 
@@ -215,30 +216,12 @@ const REWRITTEN = { volume: 'rewritten', size: '16Mi', bytes: 16 * 2 ** 20 };
 
 /** Writes the number of its pass, in eight bytes with the end of the line, to the whole of the device, and sends it off the node when all is on the disk. */
 function rewriter(collector: string): object {
-  const labels = { app: REWRITTEN.volume };
   const script = `
 i=0
 while :; do
-  yes $(printf '%07d' $i) | head -c ${REWRITTEN.bytes} | dd of=/dev/volume bs=64k iflag=fullblock conv=notrunc,fsync 2>/dev/null || exit 1
+  yes $(printf '%07d' $i) | head -c ${REWRITTEN.bytes} | dd of=${DEVICE} bs=64k iflag=fullblock conv=notrunc,fsync 2>/dev/null || exit 1
   echo "${REWRITTEN.volume} $i"
   i=$((i + 1))
 done | nc ${collector}`;
-  const container = {
-    name: 'writer',
-    image: 'busybox',
-    command: ['sh', '-c', script],
-    volumeDevices: [{ name: 'data', devicePath: '/dev/volume' }],
-  };
-  const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: REWRITTEN.volume } }];
-  return {
-    apiVersion: 'apps/v1',
-    kind: 'Deployment',
-    metadata: { name: REWRITTEN.volume, namespace: 'default' },
-    spec: {
-      replicas: 1,
-      strategy: { type: 'Recreate' },
-      selector: { matchLabels: labels },
-      template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 2, containers: [container], volumes } },
-    },
-  };
+  return deviceDeployment(REWRITTEN.volume, script);
 }

@@ -50,6 +50,10 @@ describe('a volume', () => {
     expect(stoodMinutes([...round, ...times(5, ...round)])).toBe(15);
   });
 
+  test.each<Phase>(['Aborting', 'NeedsAttention'])('comes forward no more by being %s', (phase) => {
+    expect(stoodMinutes([moving('Preparing'), ...times(5, moving(phase))])).toBe(5);
+  });
+
   test('stands still that is kept alike on both nodes while somebody writes to it', () => {
     const kept = times(5, moving('AwaitingDetach', { syncedBytes: 90 }), moving('AwaitingDetach', { syncedBytes: 100 }));
     expect(stoodMinutes([moving('Verifying', { syncedBytes: 100 }), moving('CuttingOver', { syncedBytes: 100 }), ...kept])).toBe(10);
