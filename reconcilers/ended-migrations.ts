@@ -1,7 +1,7 @@
 /**
  * LocalVolumeMigrates that have ended: they may be deleted by anybody, and go by themselves after a while.
  *
- * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node, and the moves of the others of its pods have ended. An object that keeps a
+ * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node, and the moves of those that leave with it have ended. An object that keeps a
  * volume where a person wants it stays for as long as that counts. Judged from the stores, on every change of such an object and every few seconds, because time and agents go by as well.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
@@ -88,14 +88,14 @@ export class EndedMigrationsReconciler {
     }
   }
 
-  /** Migrations that go by this one: they were asked for together with it, or move another volume of its pods from the same node. */
+  /** Migrations that go by this one: they were asked for together with it, or move another volume from the same node that leaves with its own. */
   #hasCompanions(migrate: LocalVolumeMigrate): boolean {
     const { stores } = this.#dependencies;
     const { volumeName, sourceNode } = migrate.spec;
     const running = stores.localVolumeMigrates.list().filter((other) => !hasEnded(other));
     if (running.some((other) => leaderOf(other) === leaderOf(migrate))) return true;
     const leaving = new Set(running.filter(({ spec }) => spec.sourceNode === sourceNode).map(({ spec }) => spec.volumeName));
-    return leaving.size > 0 && companionsOf(stores, volumeName).some(({ metadata }) => leaving.has(metadata.name));
+    return leaving.size > 0 && companionsOf(stores, volumeName, sourceNode).some(({ metadata }) => leaving.has(metadata.name));
   }
 
   /** On a node whose agent was away then: until it is back, and reports that nothing stands there any more. */

@@ -68,10 +68,10 @@ export function concernedBy(stores: ClusterStores) {
       return moveWish(now) === moveWish(before) ? [] : open;
     },
 
-    /** How far another volume of the same pods is: who is ready waits for it, and all are taken back with it. */
+    /** How far another volume is that leaves together with its own: who is ready waits for it, and all are taken back with it. */
     companion(open: Migrates, now: LocalVolumeMigrate | undefined, before: LocalVolumeMigrate | undefined): Migrates {
       if (!now || same(progressForOthers(now), progressForOthers(before))) return [];
-      const others = new Set(companionsOf(stores, now.spec.volumeName).map(({ metadata }) => metadata.name));
+      const others = new Set(companionsOf(stores, now.spec.volumeName, now.spec.sourceNode).map(({ metadata }) => metadata.name));
       const isConcerned = isTakenBack(now) ? () => true : inPhase(['AwaitingDetach']);
       return open.filter(isConcerned).filter(({ spec }) => spec.sourceNode === now.spec.sourceNode && others.has(spec.volumeName));
     },

@@ -238,7 +238,7 @@ function companionsToMove(stores: ClusterStores, volume: string, sourceNode: str
       .filter((migrate) => !hasEnded(migrate))
       .map(({ spec }) => spec.volumeName),
   );
-  const others = companionsOf(stores, volume).filter(({ metadata }) =>
+  const others = companionsOf(stores, volume, sourceNode).filter(({ metadata }) =>
     nodesOf(stores.localVolumes.get(metadata.name), replicasOf(stores, metadata.name))?.includes(sourceNode),
   );
   return others.map(({ metadata }) => metadata.name).filter((name) => !asked.has(name));

@@ -51,9 +51,10 @@ export function demandOf(
   const localVolume = stores.localVolumes.get(keyOf({ name: ref.volume }));
   const replicas = replicasOf(stores, ref.volume).map(({ spec }) => spec.nodeName);
   const podsMatter = migrate?.metadata.annotations?.[Annotation.replicaAffinity] !== 'forbid';
-  const companions = companionsOf(stores, ref.volume);
-  const companionNames = companions.map(({ metadata }) => metadata.name);
-  const pods = podsMatter ? podConstraintsOf(stores, ref.volume, companionNames, places) : [];
+  const companions = companionsOf(stores, ref.volume, sourceNode);
+  const together = [ref.volume, ...companions.map(({ metadata }) => metadata.name)];
+  const elsewhere = companions.filter((other) => !replicaNodesOf(stores, other).includes(sourceNode)).map(({ metadata }) => metadata.name);
+  const pods = podsMatter ? podConstraintsOf(stores, together, elsewhere, places) : [];
   return {
     volume: ref.volume,
     sourceNode,
@@ -64,7 +65,7 @@ export function demandOf(
     accessibility: accessibilityOf(localVolume),
     replicaNodes: new Set([sourceNode, ...replicas, ...(localVolume ? replicaNodesOf(stores, localVolume) : [])]),
     pods,
-    attached: pods.length > 0 ? [ref.volume, ...companionNames] : [],
+    attached: pods.length > 0 ? together : [],
     companions: placesOf(companions, stores, request, storageNodes),
     givenUp,
     suggested: migrate?.spec.targetNodesSuggested ?? [],

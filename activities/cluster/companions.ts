@@ -1,4 +1,4 @@
-/** What the objects say of the other volumes of a volume's pods, which leave with it. */
+/** What the objects say of the other volumes that leave with a volume. */
 import type { CompanionsVerdict } from '../../core/contracts/cluster-activities.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { type Companion, type CompanionMove, judgeCompanions } from '../../core/domain/companions.ts';
@@ -11,7 +11,7 @@ import { heldBy } from './volume-users.ts';
 /** @returns undefined: it has none. */
 export function companionsVerdict(stores: ClusterStores, migrate: LocalVolumeMigrate): CompanionsVerdict | undefined {
   const { spec, status } = migrate;
-  const others = companionsOf(stores, spec.volumeName);
+  const others = companionsOf(stores, spec.volumeName, spec.sourceNode);
   if (others.length === 0) return undefined;
   const { target, pairing = 0 } = status ?? {};
   const own = { volume: spec.volumeName, sourceNode: spec.sourceNode, pairing, ...(target && { target: target.node }) };

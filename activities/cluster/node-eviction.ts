@@ -10,7 +10,7 @@ import type { ClusterDependencies } from './dependencies.ts';
 import { isOpen, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
 import { percentOf } from './volume-facts.ts';
-import { companionsOf } from './volume-objects.ts';
+import { type Bonds, bondsOf, companionsOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
 type ObserveDeps = Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays' | 'evictionDelaySeconds'>;
@@ -25,8 +25,9 @@ export const observeNodeEviction =
     const node = await kube.find(nodes, { name });
     const away = migrationsAwayFrom(stores, name);
     const heldBack = new Set(away.filter(isHeld).map(({ spec }) => spec.volumeName));
+    const bonds: Bonds = heldBack.size > 0 ? bondsOf(stores) : new Map();
     const isHeldBack = (volume: string) =>
-      heldBack.has(volume) || (heldBack.size > 0 && companionsOf(stores, volume).some(({ metadata }) => heldBack.has(metadata.name)));
+      heldBack.has(volume) || companionsOf(stores, volume, name, bonds).some(({ metadata }) => heldBack.has(metadata.name));
     // What somebody else asked for is this eviction's business only as long as it wants the same.
     const concerns = (migrate: LocalVolumeMigrate) => isOpen(migrate) && (isToBeEmptied(node) || triggerOf(migrate) === 'node-drain');
     return {

@@ -1,4 +1,4 @@
-/** What the pods of a volume ask of a node, put together from the objects. */
+/** What the pods of volumes that move together ask of a node, put together from the objects. */
 import { TOPOLOGY_KEY } from '../../core/contracts/names.ts';
 import type { UsingPod } from '../../core/domain/placement.ts';
 import { type AffinePod, type PlacedPod, topologyRules } from '../../core/domain/pod-affinity.ts';
@@ -10,21 +10,21 @@ import type { ClusterStores, PodView } from './stores.ts';
 import { usersOf } from './volume-users.ts';
 
 /**
- * Of each pod that uses the volume.
- * @param companions the other volumes that move with it.
+ * Of each pod that uses one of the volumes: all of them start where these go, or nowhere.
+ * @param elsewhere those of them that do not leave: pods that use no other one of them stay where they are.
  * @param places of all pods.
  */
 export function podConstraintsOf(
   stores: ClusterStores,
-  volume: string,
-  companions: readonly string[],
+  together: readonly string[],
+  elsewhere: readonly string[],
   places: readonly PodPlaces[],
 ): readonly UsingPod[] {
-  const users = usersOf(stores, volume);
-  if (users.length === 0) return [];
-  const along = new Set([...users, ...companions.flatMap((companion) => usersOf(stores, companion))]);
+  const along = new Set(together.flatMap((volume) => usersOf(stores, volume)));
+  const leaving = new Set(together.filter((volume) => !elsewhere.includes(volume)).flatMap((volume) => usersOf(stores, volume)));
+  if (leaving.size === 0) return [];
   const others = places.filter(({ pod }) => !along.has(pod)).flatMap((each) => placedPods(stores, each));
-  return users.map((pod) => {
+  return [...leaving].map((pod) => {
     const beside = [...along].filter((other) => other !== pod).map(affinePod);
     return { uid: pod.metadata.uid, ...constraintsOf(pod), topology: topologyRules(affinePod(pod), beside, others) };
   });

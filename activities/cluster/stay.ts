@@ -17,7 +17,7 @@ export function createStayJudge(own: OwnNamespaces): StayJudge {
   return (stores, volume, node) => {
     const stay = judge(stores, volume);
     if (stay) return stay;
-    for (const companion of companionsOf(stores, volume).filter((other) => replicaNodesOf(stores, other).includes(node))) {
+    for (const companion of companionsOf(stores, volume, node).filter((other) => replicaNodesOf(stores, other).includes(node))) {
       const { name } = companion.metadata;
       const staying = judge(stores, name);
       if (staying) return stayWith(name, staying);
@@ -66,7 +66,8 @@ export function withLive(stores: ClusterStores, localVolume: LocalVolume, claim:
 
 function overlay<T extends Named>(store: Store<T>, live: T): Store<T> {
   const key = keyOf(live.metadata);
-  return { list: () => store.list(), get: (other) => (other === key ? live : store.get(other)) };
+  const list = () => store.list().map((each) => (each.metadata.name === live.metadata.name && keyOf(each.metadata) === key ? live : each));
+  return { list, get: (other) => (other === key ? live : store.get(other)) };
 }
 
 type Named = KubeObject | { readonly metadata: { readonly name: string } };

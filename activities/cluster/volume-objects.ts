@@ -1,8 +1,9 @@
 /** Which objects belong to a volume: its PersistentVolume, claim, pods and replicas. Read from the stores. */
 import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalVolume, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
+import { volumesBoundTo } from '../../core/domain/companions.ts';
 import { keyOf, type PersistentVolume, type PersistentVolumeClaim } from '../../system/kube/resources.ts';
-import { evictionMarksIn } from './eviction-marks.ts';
+import { evictionMarksOf } from './eviction-marks.ts';
 import { hasEnded as isOver, isProtected, leaderOf } from './migration-objects.ts';
 import type { ClusterStores, PodView } from './stores.ts';
 
@@ -69,35 +70,78 @@ export function volumesOf(stores: ClusterStores, pod: PodView): readonly string[
   });
 }
 
+/** By volume, what binds it to others: the volumes of a pod, for one. Who mounts one of them mounts all. */
+export type Bonds = ReadonlyMap<string, readonly (readonly string[])[]>;
+
 /**
- * The other volumes of the pods that use it, or were evicted, of its group, and of those that were asked for with it: who mounts one of them mounts all.
- * One that is deleted, or whose claim is, is mounted by nobody.
+ * The volumes that leave a node with it, the nearest first. Some may lie elsewhere: they have left before it, or were never there.
+ * @param bonds for whoever asks for many volumes.
  */
-export function companionsOf(stores: ClusterStores, volume: string): readonly LocalVolume[] {
-  const claim = claimOf(stores, volume);
-  const claims = new Set(claim && claimsWith(stores, claim));
-  const group = stores.localVolumes.get(volume)?.spec.volumegroup;
-  const asked = askedForWith(stores, volume);
-  return stores.localVolumes.list().filter(({ metadata, spec }) => {
-    if (metadata.name === volume || spec.delete) return false;
-    const isClaimed = claim !== undefined && spec.pvcNamespace === claim.namespace && claims.has(spec.pvcName ?? '');
-    return isClaimed || (group !== undefined && spec.volumegroup === group) || asked.has(metadata.name);
+export function companionsOf(stores: ClusterStores, volume: string, node: string, bonds: Bonds = bondsOf(stores)): readonly LocalVolume[] {
+  const find = (name: string) => stores.localVolumes.get(keyOf({ name }));
+  const neighboursOf = (next: string) => (bonds.get(next) ?? []).flat();
+  const isOnNode = (next: string) => {
+    const localVolume = find(next);
+    return localVolume !== undefined && replicaNodesOf(stores, localVolume).includes(node);
+  };
+  return [...volumesBoundTo(volume, neighboursOf, isOnNode)].flatMap((name) => find(name) ?? []);
+}
+
+/** A volume that is deleted is mounted by nobody, and nothing binds it. */
+export function bondsOf(stores: ClusterStores): Bonds {
+  const volumes = stores.localVolumes.list().filter(({ spec }) => !spec.delete);
+  const known = new Set(volumes.map(({ metadata }) => metadata.name));
+  const bonds = new Map<string, string[][]>();
+  for (const bound of [...boundByClaims(stores, volumes), ...boundByGroups(volumes), ...askedForTogether(stores)]) {
+    const bond = bound.filter((volume) => known.has(volume));
+    if (bond.length > 1) for (const volume of bond) bonds.set(volume, [...(bonds.get(volume) ?? []), bond]);
+  }
+  return bonds;
+}
+
+function boundByGroups(volumes: readonly LocalVolume[]): string[][] {
+  const groups = Map.groupBy(volumes, ({ spec }) => spec.volumegroup);
+  groups.delete(undefined);
+  return Array.from(groups.values(), (group) => group.map(({ metadata }) => metadata.name));
+}
+
+/** By pods, and by the marks of those that were evicted: their objects may be gone, and their successors not there yet. A claim that is gone binds nothing. */
+function boundByClaims({ pods, persistentVolumes, persistentVolumeClaims }: ClusterStores, volumes: readonly LocalVolume[]): string[][] {
+  const claimRefs = new Map(
+    persistentVolumes.list().flatMap(({ spec }) => (spec?.csi?.driver === CSI_DRIVER ? [[spec.csi.volumeHandle, spec.claimRef]] : [])),
+  );
+  const claimed = Map.groupBy(volumes, ({ metadata, spec: { pvcNamespace: namespace = '', pvcName = '' } }) => {
+    const claimRef = claimRefs.get(metadata.name);
+    return claimRef?.namespace && claimRef.name
+      ? keyOf({ namespace: claimRef.namespace, name: claimRef.name })
+      : keyOf({ namespace, name: pvcName });
   });
+  const volumesOfClaims = (namespace: string, names: readonly string[]) =>
+    names.flatMap((name) => {
+      const key = keyOf({ namespace, name });
+      return persistentVolumeClaims.get(key) ? (claimed.get(key) ?? []).map(({ metadata }) => metadata.name) : [];
+    });
+  // Most have one volume at most.
+  const using = pods.list().filter((pod) => (pod.spec?.volumes?.length ?? 0) > 1 && !hasEnded(pod));
+  return [
+    ...using.map((pod) => volumesOfClaims(pod.metadata.namespace ?? '', claimNames(pod))),
+    ...persistentVolumeClaims.list().flatMap((claim) => {
+      const { namespace = '', name } = claim.metadata;
+      return evictionMarksOf(claim).map(({ claims }) => volumesOfClaims(namespace, [...new Set([name, ...claims])]));
+    }),
+  ];
 }
 
-/** Claims of the pods that use it, and of those whose eviction it is marked by: their objects may be gone, and their successors not there yet. */
-function claimsWith(stores: ClusterStores, claim: ClaimName): readonly string[] {
-  const names = [...podsOf(stores, claim).flatMap(claimNames), ...evictionMarksIn(stores, claim).flatMap(({ claims }) => claims)];
-  return names.filter((name) => stores.persistentVolumeClaims.get(keyOf({ namespace: claim.namespace, name })));
-}
-
-/** Volumes whose moves were asked for together with its own that runs. One that has ended counts until the last of them has: so long it is protected. */
-function askedForWith({ localVolumeMigrates }: ClusterStores, volume: string): ReadonlySet<string> {
+/** Volumes whose moves were asked for together. One that has ended counts until the last of them has: so long it is protected. */
+function askedForTogether({ localVolumeMigrates }: ClusterStores): string[][] {
   const all = localVolumeMigrates.list();
-  const leaders = new Set(all.filter((migrate) => migrate.spec.volumeName === volume && !isOver(migrate)).map(leaderOf));
-  const along =
-    leaders.size === 0 ? [] : all.filter((migrate) => leaders.has(leaderOf(migrate)) && (!isOver(migrate) || isProtected(migrate)));
-  return new Set(along.map(({ spec }) => spec.volumeName));
+  const running = all.filter((migrate) => !isOver(migrate));
+  const leaders = new Set(running.map(leaderOf));
+  // A later move of the same volume is another matter.
+  const moving = new Set(running.map(({ spec }) => spec.volumeName));
+  const ended = all.filter((migrate) => isOver(migrate) && isProtected(migrate) && !moving.has(migrate.spec.volumeName));
+  const together = Map.groupBy([...running, ...ended.filter((migrate) => leaders.has(leaderOf(migrate)))], leaderOf);
+  return Array.from(together.values(), (migrates) => [...new Set(migrates.map(({ spec }) => spec.volumeName))]);
 }
 
 export function replicasOf({ localVolumeReplicas }: ClusterStores, volume: string): readonly LocalVolumeReplica[] {

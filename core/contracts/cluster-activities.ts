@@ -51,11 +51,11 @@ export interface VolumeFacts {
   readonly agentAlive: Readonly<Record<string, boolean>>;
   /** 0 to 100, of the sync or verify that runs; undefined: none does, or not known yet. */
   readonly percent?: number;
-  /** What the other volumes of its pods mean for the move; undefined: there are none, or there is no migration yet. */
+  /** What the other volumes that move with it mean for the move; undefined: there are none, or there is no migration yet. */
   readonly companions?: CompanionsVerdict;
 }
 
-/** What the other volumes of a volume's pods mean for its move. */
+/** What the other volumes that move with a volume mean for its move. */
 export interface CompanionsVerdict {
   /** Those that are not ready to leave with it, and why, in words. */
   readonly awaits: readonly string[];
@@ -106,7 +106,7 @@ export interface PhaseReport {
   readonly source?: MirrorEnd;
   /** Written once the source is marked, before anything is taken apart; never taken back. */
   readonly pointOfNoReturn?: true;
-  /** A whole verify has found no difference: the volume may leave with the others of its pods. */
+  /** A whole verify has found no difference: the volume may leave with those that move with it. */
   readonly proven?: boolean;
   readonly sourceSha256?: string;
   readonly targetSha256?: string;
@@ -138,7 +138,7 @@ export interface NodeEvictionFacts {
   readonly disabled: boolean;
   readonly volumes: readonly {
     readonly volume: string;
-    /** A person aborted its move since the node was cordoned, or that of another volume of its pods. */
+    /** A person aborted its move since the node was cordoned, or that of another volume that moves with it. */
     readonly held: boolean;
     /** It is not to move at all. */
     readonly stays?: Stay;

@@ -1,6 +1,6 @@
 /**
- * The volumes of one pod leave together, because a pod starts only where all of its volumes are. Each has a migration of its own, under its own lock;
- * what binds them is that each looks at the others:
+ * The volumes of one pod leave together, because a pod starts only where all of its volumes are, and those of several pods where one volume is of two of
+ * them. Each has a migration of its own, under its own lock; what binds them is that each looks at the others:
  *
  *   before it cuts over      it waits until every other one has a proven copy on the same node, and nobody holds any of them
  *   one is taken back        the others are taken back with it, unless it is begun anew: then they wait for it
@@ -42,6 +42,27 @@ export interface OwnMove {
   readonly sourceNode: string;
   readonly target?: string;
   readonly pairing: number;
+}
+
+/**
+ * The volumes that leave a node with this one: those bound to it, those bound to these, and so on. Whichever of them asks, they are the same.
+ *
+ * What does not lie on the node binds its neighbours and leads no further: each of them goes where it is, or is going, whatever else is bound to it.
+ * @param neighboursOf those that a pod, a group or a wish binds to a volume directly.
+ */
+export function volumesBoundTo(
+  volume: string,
+  neighboursOf: (volume: string) => Iterable<string>,
+  isOnNode: (volume: string) => boolean,
+): ReadonlySet<string> {
+  const bound = new Set([volume]);
+  // What is added meanwhile is visited as well.
+  for (const next of bound) {
+    if (next !== volume && !isOnNode(next)) continue;
+    for (const neighbour of neighboursOf(next)) bound.add(neighbour);
+  }
+  bound.delete(volume);
+  return bound;
 }
 
 /** What the others mean for a volume's own migration. */

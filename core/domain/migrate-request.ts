@@ -22,7 +22,7 @@ export interface MigrateRequestFacts {
   readonly isStorageNode: boolean;
   /** Where the volume lies; undefined: there is no such LocalVolume. */
   readonly replicaNodes: readonly string[] | undefined;
-  /** The other volumes on the source that the same pods use, or of its group, and that nobody moves yet. */
+  /** The other volumes on the source that move only together with it, and that nobody moves yet. */
   readonly companions: readonly string[];
   /** Why it is not to move at all. */
   readonly stays?: Stay | undefined;
@@ -65,7 +65,7 @@ function refusalOf(facts: MigrateRequestFacts): MigrateRequestDecision | undefin
   if (!migrateAllVols && companions.length > 0) {
     return refused(
       'OtherVolumesBound',
-      `a pod that uses ${volume} starts only where ${companions.join(', ')} lies too, which would stay on ${sourceNode}: set migrateAllVols`,
+      `${volume} moves only together with ${companions.join(', ')}, which would stay on ${sourceNode}: set migrateAllVols`,
     );
   }
   return undefined;

@@ -83,11 +83,11 @@ export interface VolumeDemand {
   readonly accessibility: Accessibility;
   /** Nodes that hold a replica of the volume, the source among them. */
   readonly replicaNodes: ReadonlySet<string>;
-  /** The pods that use the volume now; none: nothing is asked of the node. */
+  /** The pods that use it now, or a volume that leaves with it; none: nothing is asked of the node. */
   readonly pods: readonly UsingPod[];
-  /** What its pods have attached to their node: it, and the other volumes. Empty: no pod uses it. */
+  /** What these pods have attached to their node: it, and the other volumes. Empty: there are none. */
   readonly attached: readonly string[];
-  /** The other volumes of its pods: a pod starts only where all of its volumes are. */
+  /** The other volumes that leave with it: a pod starts only where all of its volumes are. */
   readonly companions: Companions;
   /** Nodes that were tried and turned out unfit. */
   readonly givenUp: Readonly<Record<string, Refusal>>;

@@ -45,9 +45,9 @@ export function judgeStay({ wishes, namespace, labels }: StayFacts, own: OwnName
 
 const refused = (name: string, sign: string): Stay => ({ kind: 'refused', why: `${name} runs on it (${sign})` });
 
-/** A pod starts only where all of its volumes are. */
+/** A pod starts only where all of its volumes are, so one that stays keeps all that would leave with it. */
 export function stayWith(companion: string, { kind, why }: Stay): Stay {
-  return { kind, why: `its pods also use ${companion}: ${why}` };
+  return { kind, why: `it moves only together with ${companion}: ${why}` };
 }
 
 /** In words, for whoever asks what becomes of the volume. */

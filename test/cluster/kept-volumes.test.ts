@@ -112,7 +112,7 @@ describe('a volume whose claim says never', () => {
     });
     await asking.isInState('asked-too', {
       phase: 'Aborted',
-      message: `refused: ${other} is kept (its pods also use ${kept}: annotation rehome.io/move=never)`,
+      message: `refused: ${other} is kept (it moves only together with ${kept}: annotation rehome.io/move=never)`,
     });
     expect(await asking.startedWith(kept)).toBeUndefined();
   });

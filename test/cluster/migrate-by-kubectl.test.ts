@@ -147,7 +147,7 @@ describe('the volumes of a pod', { timeout: 180_000 }, () => {
     await waitForTheOther('move-both', 'right');
     await programs.kubectl('patch', 'lvmigrate', right, '--type=merge', '-p', '{"spec":{"abort":true}}');
     await isInState(right, { state: 'Aborted', message: 'a person aborted it' });
-    await isInState('move-both', { state: 'Aborted', message: 'a person aborted the move of volume right, which its pods use as well' });
+    await isInState('move-both', { state: 'Aborted', message: 'a person aborted the move of volume right, which moves with it' });
     for (const volume of ['left', 'right']) await expectUntouched(volume);
   });
 
@@ -157,7 +157,7 @@ describe('the volumes of a pod', { timeout: 180_000 }, () => {
     await waitForTheOther('move-scaled', 'far');
     await world.removePod(await world.client.get(pods, { namespace: 'default', name: 'move-scaled-0' }));
     await programs.kubectl('delete', 'lvmigrate', far, '--timeout=60s');
-    const message = `the move of volume far, which its pods use as well, is taken back: no longer wanted: LocalVolumeMigrate ${far} is deleted`;
+    const message = `the move of volume far, which moves with it, is taken back: no longer wanted: LocalVolumeMigrate ${far} is deleted`;
     await isInState('move-scaled', { state: 'Aborted', message });
     expect(await find(far)).toBeUndefined();
     for (const volume of ['near', 'far']) await expectUntouched(volume);

@@ -113,7 +113,9 @@ describe('volumes of one pod', () => {
   test('are asked for by the first alone: those that move with it ask for no other', async () => {
     const [data, log] = [await asking.addVolume(), await asking.addVolume()];
     await podOf(data, log);
-    await asking.ask('leader', { volumeName: await asking.addVolume() });
+    const first = await asking.addVolume();
+    await asking.ask('leader', { volumeName: first });
+    await asking.begin(first);
     await asking.ask('companion', { volumeName: log, migrateAllVols: false }, { [Annotation.movesWith]: 'leader' });
     await asking.isStarted(log);
     expect(await asking.world.client.list(localVolumeMigrates)).toHaveLength(2);
@@ -199,6 +201,17 @@ describe('volumes of one pod', () => {
     await asking.isStarted(data);
   });
 
+  test('move together where only a third one binds them: that is used by the pods of both', async () => {
+    const [data, shared, log] = [await asking.addVolume(), await asking.addVolume(), await asking.addVolume()];
+    await podOf(data, shared);
+    await podOf(shared, log);
+    await asking.ask('end-of-chain', { volumeName: data });
+    expect(await asking.read((await asking.isStarted(log)).request!.name)).toMatchObject({
+      metadata: { annotations: { [Annotation.movesWith]: 'end-of-chain' } },
+    });
+    await asking.isStarted(shared);
+  });
+
   test('are not torn apart: one alone is refused with the others, and moves where they have gone', async () => {
     const [data, log] = [await asking.addVolume(), await asking.addVolume()];
     await podOf(data, log);
@@ -206,7 +219,7 @@ describe('volumes of one pod', () => {
     await asking.isInState('alone', {
       state: 'Aborted',
       reason: 'OtherVolumesBound',
-      message: `refused: a pod that uses ${data} starts only where ${log} lies too, which would stay on n1: set migrateAllVols`,
+      message: `refused: ${data} moves only together with ${log}, which would stay on n1: set migrateAllVols`,
     });
     const far = await asking.addVolume(asking.n2);
     const near = await asking.addVolume();

@@ -83,7 +83,7 @@ test.concurrent('a person who aborts one aborts all of them, until the node is u
   await harness.migration(log).abort();
   await harness.eviction().result();
   for (const volume of volumes) expect(harness.migrateObject(volume)).toMatchObject({ phase: 'Aborted', abortedByPerson: true });
-  expect(harness.migrateObject(data).message).toBe(`a person aborted the move of volume ${log}, which its pods use as well`);
+  expect(harness.migrateObject(data).message).toBe(`a person aborted the move of volume ${log}, which moves with it`);
   expect(world.snapshot()).toEqual(before);
   await harness.cordon();
   await harness.eviction().result();
@@ -114,7 +114,7 @@ test.concurrent('one that is wanted no longer takes the others back with it, and
   await harness.migration(data).lookAgain();
   expect(await harness.migration(data).result()).toMatchObject({ outcome: 'Aborted', abortedByPerson: false });
   expect(harness.migrateObject(data).message).toBe(
-    `the move of volume ${log}, which its pods use as well, is taken back: no longer wanted: LocalVolumeMigrate ${log}-asked is deleted`,
+    `the move of volume ${log}, which moves with it, is taken back: no longer wanted: LocalVolumeMigrate ${log}-asked is deleted`,
   );
   expect(world.snapshot()).toEqual(before);
   syncing.open();
@@ -167,6 +167,6 @@ test.concurrent('where one of them cannot go to the target of the others, they g
   world.node(n2).logicalBlockSizeBytes = 4096;
   allocating.open();
   await harness.eviction().result();
-  expect(world.messages).toContain(`${n2} is given up for ${n3}: volume ${log}, which its pods use as well, goes to ${n3}`);
+  expect(world.messages).toContain(`${n2} is given up for ${n3}: volume ${log}, which moves with it, goes to ${n3}`);
   expectOn(harness, n3, volumes);
 });

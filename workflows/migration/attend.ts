@@ -33,11 +33,11 @@ function heed(run: MigrationRun, { unwanted, companions }: VolumeFacts): void {
   const { takenBackWith, joins } = companions ?? {};
   if (takenBackWith) {
     const { volume, byPerson, message: why } = takenBackWith;
-    const its = `the move of volume ${volume}, which its pods use as well`;
+    const its = `the move of volume ${volume}, which moves with it`;
     run.inbox.wantAbort({ message: byPerson ? `a person aborted ${its}` : `${its}, is taken back: ${why}`, byPerson });
   }
   if (joins && run.target && joins.node !== run.target.node && !Object.hasOwn(run.givenUp, joins.node)) {
-    run.leaving = { why: `volume ${joins.volume}, which its pods use as well, goes to ${joins.node}`, refusal: 'OtherVolumesElsewhere' };
+    run.leaving = { why: `volume ${joins.volume}, which moves with it, goes to ${joins.node}`, refusal: 'OtherVolumesElsewhere' };
   }
 }
 

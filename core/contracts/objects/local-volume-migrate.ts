@@ -90,7 +90,7 @@ const specSchema = z
       .boolean()
       .default(true)
       .meta(validatedBy(IMMUTABLE))
-      .describe('Also the other volumes on the source that the same pods use, or of its group; each gets a LocalVolumeMigrate of its own.'),
+      .describe('Also the other volumes on the source that move only together with it; each gets a LocalVolumeMigrate of its own.'),
     abort: z.boolean().default(false).meta(validatedBy(NOT_TAKEN_BACK)),
   })
   .refine(({ sourceNode, targetNodesSuggested }) => !targetNodesSuggested.includes(sourceNode), TARGET_IS_SOURCE.message)

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PHASES } from '../../../core/contracts/phases.ts';
-import { type Companion, type CompanionMove, judgeCompanions, type OwnMove } from '../../../core/domain/companions.ts';
+import { type Companion, type CompanionMove, judgeCompanions, type OwnMove, volumesBoundTo } from '../../../core/domain/companions.ts';
 
 const own: OwnMove = { volume: 'data', sourceNode: 'n1', target: 'n2', pairing: 1 };
 
@@ -27,6 +27,100 @@ const other = (changed: Partial<CompanionMove> | undefined, change: Partial<Comp
 
 const gone = { proven: true, pointOfNoReturn: true };
 const aborted = { phase: 'Aborted', proven: false, abortedByPerson: true } as const;
+
+/** @param bonds volumes of one pod each, or of one group. */
+function boundTo(volume: string, bonds: readonly (readonly string[])[], elsewhere: readonly string[] = []): readonly string[] {
+  const neighboursOf = (next: string) => bonds.filter((bond) => bond.includes(next)).flat();
+  return [...volumesBoundTo(volume, neighboursOf, (next) => !elsewhere.includes(next))].sort();
+}
+
+describe('a volume leaves', () => {
+  test.each<[string, string[][], string[], string[]]>([
+    ['alone, where nothing binds it', [['log', 'wal']], [], []],
+    ['with the others of its pod', [['data', 'log', 'wal']], [], ['log', 'wal']],
+    [
+      'with those of a pod that shares a volume with its own',
+      [
+        ['data', 'log'],
+        ['log', 'wal'],
+      ],
+      [],
+      ['log', 'wal'],
+    ],
+    [
+      'with the last of a long chain',
+      [
+        ['c', 'd'],
+        ['data', 'a'],
+        ['b', 'c'],
+        ['a', 'b'],
+      ],
+      [],
+      ['a', 'b', 'c', 'd'],
+    ],
+    [
+      'with each once, where the chain closes',
+      [
+        ['data', 'a'],
+        ['a', 'b'],
+        ['b', 'data'],
+      ],
+      [],
+      ['a', 'b'],
+    ],
+    [
+      'not with what only a volume elsewhere leads to',
+      [
+        ['data', 'far'],
+        ['far', 'log'],
+      ],
+      ['far'],
+      ['far'],
+    ],
+    [
+      'with what another way leads to as well',
+      [
+        ['data', 'far', 'a'],
+        ['far', 'log'],
+        ['a', 'log'],
+      ],
+      ['far'],
+      ['a', 'far', 'log'],
+    ],
+    [
+      'and still knows its neighbours when it has left',
+      [
+        ['data', 'log'],
+        ['log', 'wal'],
+      ],
+      ['data'],
+      ['log', 'wal'],
+    ],
+  ])('%s', (_, bonds, elsewhere, expected) => {
+    expect(boundTo('data', bonds, elsewhere)).toEqual(expected);
+  });
+});
+
+const VOLUMES = ['a', 'b', 'c', 'd', 'e', 'f'];
+const anyBonds = fc.array(fc.subarray(VOLUMES, { minLength: 2, maxLength: 3 }), { maxLength: 5 });
+
+test('whichever of the volumes asks first, those that leave together are the same, and who sees another is seen by it', () => {
+  let together = 0;
+  fc.assert(
+    fc.property(anyBonds, fc.subarray(VOLUMES, { maxLength: 3 }), (bonds, elsewhere) => {
+      for (const volume of VOLUMES) {
+        const bound = boundTo(volume, bonds, elsewhere);
+        for (const other of bound) expect(boundTo(other, bonds, elsewhere)).toContain(volume);
+        const leaving = [volume, ...bound].filter((each) => !elsewhere.includes(each));
+        if (elsewhere.includes(volume)) continue;
+        const all = [volume, ...bound].sort();
+        for (const each of leaving) expect([each, ...boundTo(each, bonds, elsewhere)].sort()).toEqual(all);
+        if (leaving.length > 2) together += 1;
+      }
+    }),
+  );
+  expect(together).toBeGreaterThan(50);
+});
 
 describe('a volume waits for the others of its pods', () => {
   test.each<[string, Companion, string[]]>([

@@ -86,7 +86,7 @@ describe('a LocalVolumeMigrate that somebody made', () => {
         kind: 'end',
         outcome: 'Aborted',
         reason: 'OtherVolumesBound',
-        message: 'refused: a pod that uses data starts only where log lies too, which would stay on n1: set migrateAllVols',
+        message: 'refused: data moves only together with log, which would stay on n1: set migrateAllVols',
       },
     ],
   ])('%s', (_, change, decision) => {
