@@ -25,7 +25,7 @@ describe('with a sync under way', () => {
       await lab.kill('controller');
       // The time of its absence is the fault itself, not a wait for anything.
       await sleep(30_000);
-      expect((await lab.machine('n1').exec('cat /proc/drbd')).stdout).toContain('cs:SyncSource');
+      expect((await lab.machine('n1').exec('drbdsetup events2 --now')).stdout).toContain('replication:SyncSource');
       await lab.start('controller');
       await lab.machine('n1').rate('off');
       await pod.expectMoved();
