@@ -144,6 +144,8 @@ export class Cluster {
       await machine.heal();
       await machine.rate('off');
     }
+    // One that a test has killed and not lived to start again.
+    await this.lab.start('controller');
     // Their pods first: a controller that has not seen its own end yet makes one more.
     await this.lab.kubectl(['delete', 'statefulset,deployment', '--all', '--cascade=foreground', '--timeout=60s'], { timeoutSeconds: 70 });
     await this.lab.kubectl(['delete', 'pod', '--all', '--timeout=60s'], { timeoutSeconds: 70 });
