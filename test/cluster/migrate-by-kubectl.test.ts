@@ -1,10 +1,6 @@
 /** From `kubectl create` to the end: the controller as it is deployed, over agents whose nodes are in memory. */
-import { writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { stringify } from 'yaml';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { reservationsOf } from '../../system/kube/reservations.ts';
@@ -43,10 +39,8 @@ afterAll(async () => {
 });
 
 async function create(name: string, spec: object): Promise<void> {
-  const file = join(tmpdir(), `rehome-${process.pid}-${name}.yaml`);
   const object = { apiVersion: 'hwameistor.io/v1alpha1', kind: 'LocalVolumeMigrate', metadata: { name }, spec };
-  await writeFile(file, stringify(object));
-  await programs.kubectl('create', '-f', file);
+  await programs.kubectlManifest('create', object);
 }
 
 const soon = { timeout: 60_000, interval: 100 };

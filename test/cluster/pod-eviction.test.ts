@@ -1,10 +1,6 @@
 /** From the eviction of a pod to its successor on another node: two controllers as they are deployed, over agents whose nodes are in memory. */
-import { writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { stringify } from 'yaml';
 import { Annotation, CONTROLLER_LEASE, Label, SCHEDULING_GATE } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { freePorts } from '../../lab/cluster/ports.ts';
@@ -114,14 +110,8 @@ async function run(kind: 'StatefulSet' | 'Deployment', volume: string): Promise<
       template: { metadata: { labels }, spec },
     },
   };
-  await apply(volume, workload);
+  await programs.kubectlManifest('apply', workload);
   return placed(volume, 'n1');
-}
-
-async function apply(name: string, object: object): Promise<void> {
-  const file = join(tmpdir(), `rehome-${process.pid}-${name}.yaml`);
-  await writeFile(file, stringify(object));
-  await programs.kubectl('apply', '-f', file);
 }
 
 /** Pods of the workload that have not ended. */
@@ -243,7 +233,7 @@ describe('the successor of an evicted pod starts on another node, with its volum
     const volume = 'asked';
     const pod = await run('Deployment', volume);
     const spec = { volumeName: volume, sourceNode: 'n1', targetNodesSuggested: ['n2'], migrateAllVols: true };
-    await apply(`move-${volume}`, {
+    await programs.kubectlManifest('apply', {
       apiVersion: 'hwameistor.io/v1alpha1',
       kind: 'LocalVolumeMigrate',
       metadata: { name: `move-${volume}` },

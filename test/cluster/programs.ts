@@ -105,6 +105,7 @@ export class Programs {
   readonly #directory: string;
   readonly #world: MigrationWorld;
   readonly #started: RunningProgram[] = [];
+  #manifests = 0;
 
   private constructor(directory: string, world: MigrationWorld) {
     this.#directory = directory;
@@ -129,6 +130,13 @@ export class Programs {
     const [code] = await once(child, 'close');
     expect(code, `kubectl ${args.join(' ')}`).toBe(0);
     return Buffer.concat(printed).toString('utf8').trim();
+  }
+
+  /** `kubectl create` or `apply` of a manifest in a file, as people do it. */
+  async kubectlManifest(command: 'create' | 'apply', object: object): Promise<void> {
+    const file = join(this.#directory, `manifest-${++this.#manifests}.yaml`);
+    await writeFile(file, stringify(object));
+    await this.kubectl(command, '-f', file);
   }
 
   /** Under its own service account. */
