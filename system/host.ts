@@ -22,7 +22,7 @@ export interface Host {
 const majorOf = (rdev: number): number => (rdev >>> 8) & 0xfff;
 const minorOf = (rdev: number): number => (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
 
-/** Nothing else runs in this process while a piece is hashed. */
+/** Nothing else runs in this process while a piece is hashed. A program of its own would outlive a killed agent, and keep the volume open meanwhile. */
 const HASH_CHUNK_BYTES = 2 ** 18;
 
 export const localHost: Host = {
