@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -87,8 +87,11 @@ describe('running a program', () => {
 
 describe('a file lock', () => {
   let directory: string;
+  let goesOn: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'file-lock-'));
+    goesOn = join(directory, 'goes-on');
+    mkdirSync(goesOn);
   });
   afterEach(() => rmSync(directory, { recursive: true }));
   const lock = (timeoutSeconds: number) => ({ path: join(directory, 'deep', 'volume'), timeoutSeconds });
@@ -112,13 +115,17 @@ describe('a file lock', () => {
     });
   });
 
-  test('is held by a program that outlives the task', async () => {
-    const leaveBehind = async (lockedRun: Run) => {
-      await lockedRun('sh', ['-c', 'sleep 1 >/dev/null 2>&1 &']);
-    };
-    await withFileLock(run, lock(5), leaveBehind);
+  /** A program that its parent does not wait for: it goes on for as long as there is the directory that it is given. */
+  const LEFT_BEHIND = 'while [ -d "$0" ]; do sleep 0.05; done >/dev/null 2>&1 &';
+  async function expectHeldUntilItEnds(): Promise<void> {
     await expect(withFileLock(run, lock(0.2), async () => undefined)).rejects.toBeInstanceOf(LockTimeoutError);
+    rmSync(goesOn, { recursive: true });
     await withFileLock(run, lock(5), async () => undefined);
+  }
+
+  test('is held by a program that outlives the task', async () => {
+    await withFileLock(run, lock(5), (lockedRun) => lockedRun('sh', ['-c', LEFT_BEHIND, goesOn]));
+    await expectHeldUntilItEnds();
   });
 
   test.each([
@@ -126,15 +133,14 @@ describe('a file lock', () => {
     ['a lock within another one', 1],
   ])('is held by LVM, which closes all it inherits but what it is to write to: %s', async (_, inner) => {
     // What LVM does at its start, and a change that takes longer than its parent lives.
-    const lvm = 'for fd in 3 4; do [ "$LVM_OUT_FD" = $fd ] || eval "exec $fd>&-"; done; sleep 1 >/dev/null 2>&1 &';
-    const leaveBehind = (lockedRun: Run) => lockedRun('sh', ['-c', lvm]);
+    const lvm = `for fd in 3 4; do [ "$LVM_OUT_FD" = $fd ] || eval "exec $fd>&-"; done; ${LEFT_BEHIND}`;
+    const leaveBehind = (lockedRun: Run) => lockedRun('sh', ['-c', lvm, goesOn]);
     const innerLock = { path: join(directory, 'allocation'), timeoutSeconds: 5 };
     await withFileLock(run, lock(5), async (outerRun) => {
       if (inner) await withFileLock(outerRun, innerLock, leaveBehind);
       else await leaveBehind(outerRun);
     });
-    await expect(withFileLock(run, lock(0.2), async () => undefined)).rejects.toBeInstanceOf(LockTimeoutError);
-    await withFileLock(run, lock(5), async () => undefined);
+    await expectHeldUntilItEnds();
   });
 
   test('lets whoever waits for it say now and then that it still does, and give up', async () => {
