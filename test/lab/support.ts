@@ -65,7 +65,8 @@ export class Cluster {
     return (await this.migrations(volume)).at(-1);
   }
 
-  async reaches(volume: string, phases: string | readonly string[], seconds = 90): Promise<MigrateObject> {
+  /** By default long enough for a volume that Kubernetes lets go only a minute after its pod has gone, as it does now and then. */
+  async reaches(volume: string, phases: string | readonly string[], seconds = 180): Promise<MigrateObject> {
     const wanted = [phases].flat();
     let last: MigrateObject | undefined;
     try {
@@ -80,7 +81,7 @@ export class Cluster {
 
   /** Something of the volume has been copied. @returns the target. */
   async syncUnderWay(volume: string): Promise<string> {
-    return eventually(`a sync of ${volume} under way`, 90, async () => {
+    return eventually(`a sync of ${volume} under way`, 180, async () => {
       const status = (await this.migration(volume))?.status;
       return status?.phase === 'Syncing' && (status.progress?.syncedBytes ?? 0) > 0 && status.targetNode;
     });
