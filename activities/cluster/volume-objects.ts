@@ -17,11 +17,15 @@ export function persistentVolumeOf({ persistentVolumes }: ClusterStores, volume:
   return persistentVolumes.list().find(({ spec }) => spec?.csi?.driver === CSI_DRIVER && spec.csi.volumeHandle === volume);
 }
 
-/** By the PersistentVolume; while that is being made again, by what the LocalVolume says. */
 export function claimOf(stores: ClusterStores, volume: string): ClaimName | undefined {
-  const claimRef = persistentVolumeOf(stores, volume)?.spec?.claimRef;
+  return claimNamedBy(persistentVolumeOf(stores, volume), stores.localVolumes.get(volume));
+}
+
+/** By the PersistentVolume; while that is being made again, by what the LocalVolume says. */
+function claimNamedBy(persistentVolume: PersistentVolume | undefined, localVolume: LocalVolume | undefined): ClaimName | undefined {
+  const claimRef = persistentVolume?.spec?.claimRef;
   if (claimRef?.namespace && claimRef.name) return { namespace: claimRef.namespace, name: claimRef.name };
-  const { pvcNamespace, pvcName } = stores.localVolumes.get(volume)?.spec ?? {};
+  const { pvcNamespace, pvcName } = localVolume?.spec ?? {};
   return pvcNamespace && pvcName ? { namespace: pvcNamespace, name: pvcName } : undefined;
 }
 
@@ -107,14 +111,12 @@ function boundByGroups(volumes: readonly LocalVolume[]): string[][] {
 
 /** By pods, and by the marks of those that were evicted: their objects may be gone, and their successors not there yet. A claim that is gone binds nothing. */
 function boundByClaims({ pods, persistentVolumes, persistentVolumeClaims }: ClusterStores, volumes: readonly LocalVolume[]): string[][] {
-  const claimRefs = new Map(
-    persistentVolumes.list().flatMap(({ spec }) => (spec?.csi?.driver === CSI_DRIVER ? [[spec.csi.volumeHandle, spec.claimRef]] : [])),
+  const byHandle = new Map(
+    persistentVolumes.list().flatMap((each) => (each.spec?.csi?.driver === CSI_DRIVER ? [[each.spec.csi.volumeHandle, each]] : [])),
   );
-  const claimed = Map.groupBy(volumes, ({ metadata, spec: { pvcNamespace: namespace = '', pvcName = '' } }) => {
-    const claimRef = claimRefs.get(metadata.name);
-    return claimRef?.namespace && claimRef.name
-      ? keyOf({ namespace: claimRef.namespace, name: claimRef.name })
-      : keyOf({ namespace, name: pvcName });
+  const claimed = Map.groupBy(volumes, (localVolume) => {
+    const claim = claimNamedBy(byHandle.get(localVolume.metadata.name), localVolume);
+    return claim && keyOf(claim);
   });
   const volumesOfClaims = (namespace: string, names: readonly string[]) =>
     names.flatMap((name) => {
