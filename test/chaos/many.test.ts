@@ -146,8 +146,8 @@ describe('as many move at once as the controller is told', () => {
     ['by the limit of a node', { node: 1, cluster: 10 }, 1],
     ['by the limit of the cluster', { node: 4, cluster: 3 }, 3],
   ])('%s', async (_, limits, expected) => {
-    onTestFinished(() => restartController());
-    await restartController({ REHOME_SYNCS_PER_NODE: `${limits.node}`, REHOME_SYNCS_PER_CLUSTER: `${limits.cluster}` });
+    onTestFinished(() => cluster.restartController());
+    await cluster.restartController({ REHOME_SYNCS_PER_NODE: `${limits.node}`, REHOME_SYNCS_PER_CLUSTER: `${limits.cluster}` });
     const volumes = await filledVolumes('n1', named('few', 4), '8Mi');
     await cluster.cordon('n1');
     await cluster.waitUntilEvacuated('n1', 240);
@@ -155,11 +155,6 @@ describe('as many move at once as the controller is told', () => {
     expect(movesAtOnce(await migrationsOf(volumes.keys()))).toBe(expected);
   });
 });
-
-async function restartController(environment: Readonly<Record<string, string>> = {}): Promise<void> {
-  await lab.kill('controller');
-  await lab.start('controller', { environment });
-}
 
 test('of volumes that find room for some only, those move; the rest waits with the reason of every node, and goes on by itself', async () => {
   const volumes = await filledVolumes('n1', named('some', 5), '16Mi');

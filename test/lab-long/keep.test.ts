@@ -50,12 +50,8 @@ test('a volume that becomes a kept one in the midst of its sync is left as it wa
 });
 
 test('a node that is restarted within the delay between cordon and eviction keeps its volumes, one that stays cordoned is emptied', async () => {
-  const restartController = async (environment: Readonly<Record<string, string>> = {}): Promise<void> => {
-    await lab.kill('controller');
-    await lab.start('controller', { environment });
-  };
-  onTestFinished(() => restartController());
-  await restartController({ REHOME_EVICTION_DELAY: '90s' });
+  onTestFinished(() => cluster.restartController());
+  await cluster.restartController({ REHOME_EVICTION_DELAY: '90s' });
   const sha256 = await cluster.filledVolume('data', 'n1');
 
   const cordonedAt = Date.now();

@@ -1,12 +1,11 @@
 /** Single pods are moved with their volumes: the procedures of HwameiStor's page on eviction, command by command, and a node under pressure. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Cluster, eventually, nodeStorage } from '../lab/support.ts';
 
 const cluster = new Cluster();
 const { lab } = cluster;
 
 beforeEach(() => cluster.reset());
-afterEach(() => lab.start('controller'));
 
 interface PodObject {
   readonly metadata: {

@@ -5,15 +5,11 @@ const cluster = new Cluster();
 const { lab } = cluster;
 
 beforeEach(() => cluster.reset());
-afterEach(async () => {
-  await lab.kill('controller');
-  await lab.start('controller');
-});
+afterEach(() => cluster.restartController());
 
 /** A volume whose controller has died when the PersistentVolume was gone. */
 async function diedWithoutPersistentVolume(): Promise<{ sha256: string; before: PersistentVolume }> {
-  await lab.kill('controller');
-  await lab.start('controller', { environment: { REHOME_FAULTS: 'crash-after:switchObjects.removeFinalizers' } });
+  await cluster.restartController({ REHOME_FAULTS: 'crash-after:switchObjects.removeFinalizers' });
   const sha256 = await cluster.filledVolume('data', 'n1', '16Mi');
   const before = await cluster.get<PersistentVolume>('pv', 'data');
   await cluster.cordon('n1');

@@ -122,6 +122,12 @@ export class Cluster {
     await this.lab.kubectl(['uncordon', node]);
   }
 
+  /** @param environment of this time, beside what it has in the lab. */
+  async restartController(environment: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.lab.kill('controller');
+    await this.lab.start('controller', { environment });
+  }
+
   /** As a person waits before they switch a node off. */
   async waitUntilEvacuated(node: string, seconds = 120): Promise<void> {
     const wait = ['wait', `localstoragenode/${node}`, '--for=condition=Evacuated', `--timeout=${seconds}s`];

@@ -8,6 +8,9 @@ import { type Cluster, eventually, THIN_POOL } from './support.ts';
 
 const SOURCE = 'n1';
 
+/** For how long a write of the pod may be held up by whatever happens to the copy, and one second for the writer's own time and the emulation's. */
+export const LONGEST_STALL_SECONDS = 3 + 1;
+
 export class WritingPod {
   readonly #cluster: Cluster;
   readonly #collector: Collector;
