@@ -70,9 +70,11 @@ export class MigrateRequestTrigger {
       changes.subscribe('localVolumeMigrates', (name, now, before) => {
         if (now && isRequest(now)) this.#queue.add(name);
         const other = now ?? before;
+        if (!other || standingOf(now) === standingOf(before)) return;
         // Begun, ended or gone: who waits for that, or moves with it, is concerned.
-        if (other && standingOf(now) !== standingOf(before))
-          this.#add((request) => request.spec.volumeName === other.spec.volumeName || movesWith(request, other));
+        this.#add(
+          (request) => request.metadata.name !== name && (request.spec.volumeName === other.spec.volumeName || movesWith(request, other)),
+        );
       }),
     );
     this.#add(() => true);
