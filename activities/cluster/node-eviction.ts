@@ -9,7 +9,7 @@ import { keyOf, nodes } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { isOpen, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
-import { percentOf } from './volume-facts.ts';
+import { progressOf } from './volume-facts.ts';
 import { type Bonds, bondsOf, companionsOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
@@ -82,11 +82,11 @@ export function volumesOn({ localVolumeReplicas, localVolumes }: ClusterStores, 
 
 export function describeRunning(migrate: LocalVolumeMigrate): RunningMigration {
   const { phase = 'Pending', target, message = '' } = migrate.status ?? {};
-  const percent = percentOf(migrate);
+  const { percent, waitsFor } = progressOf(migrate);
   return {
     volume: migrate.spec.volumeName,
     phase,
-    message,
+    message: waitsFor === undefined ? message : `${message}, waits for ${waitsFor}`,
     ...(target && { target: target.node }),
     ...(percent !== undefined && { percent }),
   };

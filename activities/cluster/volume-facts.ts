@@ -2,7 +2,7 @@
 import type { ClusterActivities, VolumeFacts } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
 import { Annotation, agentLease, type Trigger } from '../../core/contracts/names.ts';
-import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
+import type { LocalVolume, LocalVolumeMigrate, Progress } from '../../core/contracts/objects/index.ts';
 import { isCordoned, whyKept } from '../../core/domain/node-wish.ts';
 import { inWords } from '../../core/domain/stay.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
@@ -46,7 +46,7 @@ export const observeVolume =
     const unwanted = isBound
       ? undefined
       : ((await whyUnwanted(deps, volume, sourceNode, migrate ?? trigger)) ?? (stay && inWords(volume, stay)));
-    const percent = percentOf(migrate);
+    const { percent } = progressOf(migrate);
     return {
       ...(localVolume && { localVolume: describeVolume(stores, localVolume) }),
       ...(replica && { sourceReplica: { name: replica.metadata.name } }),
@@ -146,7 +146,7 @@ function agentsAlive(facts: Facts, nodes: readonly (string | undefined)[]): Read
 }
 
 /** The agent writes its progress while it syncs or verifies; in other phases what stands there is of the past. */
-export function percentOf(migrate: LocalVolumeMigrate | undefined): number | undefined {
+export function progressOf(migrate: LocalVolumeMigrate | undefined): Partial<Progress> {
   const { phase, progress } = migrate?.status ?? {};
-  return phase === 'Syncing' || phase === 'Verifying' ? progress?.percent : undefined;
+  return phase === 'Syncing' || phase === 'Verifying' ? (progress ?? {}) : {};
 }

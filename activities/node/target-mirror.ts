@@ -1,6 +1,7 @@
 /** The target's end of a mirror: its logical volume with DRBD on top, waiting for the source to call. */
 import type { Mirror, MirrorEndpoint, ThinVolume } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
+import type { TargetMirror } from '../../core/contracts/node-activities.ts';
 import { allocatedAtMost, bytesOfCopy } from '../../core/domain/thin-space.ts';
 import { limitDiscards, readDeviceSectors, readLogicalBlockSizeBytes, SECTOR_BYTES } from '../../system/block-device.ts';
 import { DISCARD_LIMIT_BYTES } from '../../system/drbd/mirror-driver.ts';
@@ -16,7 +17,12 @@ import { tag } from './mirror-tags.ts';
 import { KEEPS_MIRROR, MAKES_MIRROR } from './permission.ts';
 
 /** @param inUse somebody writes to the volume meanwhile. */
-export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourceEndpoint: MirrorEndpoint, inUse: boolean): Promise<void> {
+export function ensureTargetMirror(
+  deps: NodeDependencies,
+  mirror: Mirror,
+  sourceEndpoint: MirrorEndpoint,
+  inUse: boolean,
+): Promise<TargetMirror> {
   return act(deps, mirror, { role: 'target', phases: [...MAKES_MIRROR, ...KEEPS_MIRROR] }, async (step) => {
     const found = await lookAround(step);
     requireMetadata(step, found);
@@ -26,6 +32,7 @@ export function ensureTargetMirror(deps: NodeDependencies, mirror: Mirror, sourc
     const pair = await ensureAttached(step, found, sourceEndpoint.port, { path: step.names.devicePath, thin });
     await ensureConnecting(step, pair);
     if (inUse) await step.drbd.controlSync(pair, besideUsers(deps.syncSettings));
+    return fullPoolOf(step, found);
   });
 }
 
@@ -55,6 +62,14 @@ async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume, { t
   }
   requireBeforeCutOver(found);
   if (!found.device) await activateLogicalVolume(host, found.logicalVolume);
+}
+
+/** Of a volume that stood before: one that was just made had room. */
+async function fullPoolOf({ host, mirror }: MirrorStep, { logicalVolume }: NodeVolume): Promise<TargetMirror> {
+  if (!logicalVolume?.thinPool) return {};
+  const segments = await listSegments(host, mirror.pool);
+  const isFull = segments.some(({ logicalVolume: name, dataPercent }) => name === logicalVolume.thinPool && dataPercent === 100);
+  return isFull ? { fullThinPool: `${mirror.pool}/${logicalVolume.thinPool}` } : {};
 }
 
 /** Once more, and by LVM itself: the volume may have been written to since room was reserved. @throws NoSuchThinPool, PoolFull */

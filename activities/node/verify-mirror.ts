@@ -65,24 +65,26 @@ async function beginWhenAlone(deps: NodeDependencies, mirror: Mirror, range?: Se
   const attempt = deps.attempt();
   for (;;) {
     const begun = await begin(deps, mirror, range);
-    if (begun) return begun;
-    attempt.keepAlive();
+    if (typeof begun !== 'string') return begun;
+    const waitsFor = `the verify of mirror ${begun} on the same node`;
+    attempt.heartbeat({ totalBytes: mirror.sizeBytes, syncedBytes: 0, outOfSyncBytes: 0, bytesPerSecond: 0, waitsFor });
     await attempt.sleep(OTHERS_LOOK_MILLISECONDS);
   }
 }
 
 /**
  * One that runs already is an earlier attempt's, which began with the same range: where that had come to a later one, the target's counter tells.
- * @returns undefined: the volume is used, and another mirror is verified on this node. @throws MirrorNotReady
+ * @returns the name of another mirror where the volume is used and that one is verified on this node. @throws MirrorNotReady
  */
-function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<BegunVerify | undefined> {
+function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Promise<BegunVerify | string> {
   return act(deps, mirror, { role: 'source', phases: VERIFIES }, async (step) => {
     const { drbd } = step;
     const { state, ...local } = await requireMirror(step);
     const limited = isOpen((await listMappedDevices(step.host)).get(step.names.device));
     if (state.replication === 'VerifyS') return { ...local, drbd, limited };
     if (!isHealthy(state)) throw failure('MirrorNotReady', `a verify needs both copies at rest: ${describe(state)}`);
-    if (limited && (await othersAreVerified(step))) return undefined;
+    const other = limited && (await otherBeingVerified(step));
+    if (other) return other;
     const { syncSettings } = deps;
     const slow = { ...besideUsers(syncSettings), maxRateBytesPerSecond: syncSettings.onlineVerifyRateBytesPerSecond };
     await drbd.controlSync(local, limited ? slow : syncSettings);
@@ -91,9 +93,9 @@ function begin(deps: NodeDependencies, mirror: Mirror, range?: SectorRange): Pro
   });
 }
 
-async function othersAreVerified({ drbd, names }: MirrorStep): Promise<boolean> {
+async function otherBeingVerified({ drbd, names }: MirrorStep): Promise<string | undefined> {
   const others = (await drbd.observe()).filter(({ resource }) => resource !== names.resource);
-  return others.some(({ state }) => state?.replication === 'VerifyS' || state?.replication === 'VerifyT');
+  return others.find(({ state }) => state?.replication === 'VerifyS' || state?.replication === 'VerifyT')?.resource;
 }
 
 /** @param since what it answered before the verify: then it also says what this end skipped. */

@@ -64,6 +64,8 @@ export interface SyncProgress {
   readonly syncedBytes: number;
   readonly outOfSyncBytes: number;
   readonly bytesPerSecond: number;
+  /** It has yet to begin: what it waits for, in words. */
+  readonly waitsFor?: string;
 }
 
 /** How many syncs may run at once. */

@@ -43,6 +43,11 @@ export interface NodeVolumeFacts {
   };
 }
 
+export interface TargetMirror {
+  /** The pool from which the volume on the target is fed, where it has no room left: writes to it wait, and then fail. */
+  readonly fullThinPool?: string;
+}
+
 export interface SourceMirror {
   /** Counters at insertion of the volume's own device and of the mirror: idle, both must have grown alike when the mirror is taken out. */
   readonly base: { readonly volume: WriteCounters; readonly mirror: WriteCounters };
@@ -119,7 +124,7 @@ export interface NodeActivities {
     readonly mirror: Mirror;
     readonly sourceEndpoint: MirrorEndpoint;
     readonly inUse?: boolean;
-  }): Promise<void>;
+  }): Promise<TargetMirror>;
 
   /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; waits a while for the target's end, and returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;

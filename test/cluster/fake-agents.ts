@@ -95,6 +95,7 @@ function activitiesOf(
     ensureTargetMirror: async ({ mirror: { migration, pairing } }) => {
       const mirror = { migrationUid: migration.uid, pairing, attached: true, inserted: false };
       Object.assign(of(migration.volume), { migrationUid: migration.uid, mirror });
+      return {};
     },
     ensureSourceMirror: async ({ mirror: { migration, pairing } }) => {
       of(migration.volume).mirror = { migrationUid: migration.uid, pairing, attached: true, inserted: true };

@@ -341,6 +341,22 @@ describe('observing a node that is emptied', () => {
     await world.clear('localVolumeReplicas', localVolumeReplicas);
   });
 
+  test('tells what a verify waits for, and only while it is to be verified', async () => {
+    const from = await world.addNode('m2', '10.77.0.12');
+    await world.addVolume('patient', from, { claimed: false });
+    const { ref } = await world.activities.openMigration({ volume: 'patient', sourceNode: 'm2', trigger: 'node-drain' });
+    const progress = { percent: 0, syncedBytes: 0, totalBytes: 10, bytesPerSecond: 0, waitsFor: 'the verify of mirror other' };
+    await world.client.mergePatch(localVolumeMigrates, { name: ref.name }, { status: { progress } }, { subresource: 'status' });
+    const toldIn = async (phase: 'Verifying' | 'AwaitingDetach') => {
+      await world.activities.reportPhase({ ref, phase, message: 'compares', target: n2 });
+      await world.seen('localVolumeMigrates', await read(ref.name));
+      return (await world.activities.observeNodeEviction({ node: 'm2' })).running[0]?.message;
+    };
+    expect(await toldIn('Verifying')).toBe('compares, waits for the verify of mirror other');
+    expect(await toldIn('AwaitingDetach')).toBe('compares');
+    await world.clear('localVolumeReplicas', localVolumeReplicas);
+  });
+
   test('sees a node as it is now, and one that is gone', async () => {
     await world.client.mergePatch(
       nodes,

@@ -48,6 +48,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
       }
       allocate(mirror, 'target');
       node.mirrors.get(volume)!.attached = true;
+      return node.fullThinPool === undefined ? {} : { fullThinPool: node.fullThinPool };
     },
 
     async ensureSourceMirror({ mirror }) {

@@ -126,6 +126,20 @@ describe.concurrent('what happens to a mirror', () => {
     expectMoved(harness);
   });
 
+  test('a target that does not answer because its thin pool is full is told of with that reason', async ({ harness }) => {
+    const { world, n1, n2 } = harness;
+    const gate = world.faults.gate(`awaitSync ${n1}`);
+    const migration = await harness.migrate();
+    await gate.reached;
+    Object.assign(world.node(n2), { storageCut: true, fullThinPool: 'hdd/thin' });
+    gate.open();
+    const told = `${n1} and ${n2} are not connected: WFConnection; thin pool hdd/thin on ${n2} is full, make room in it`;
+    await eventually(() => expect(harness.migrateObject().message).toBe(told));
+    Object.assign(world.node(n2), { storageCut: false, fullThinPool: undefined });
+    await migration.result();
+    expectMoved(harness);
+  });
+
   test('a source that was restarted while it synced begins a new pairing, and all of it is copied again', async ({ harness }) => {
     const { world, n1, data } = harness;
     const gate = world.faults.gate(`awaitSync ${n1}`);

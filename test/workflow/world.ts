@@ -44,6 +44,8 @@ export interface Node {
   agentAlive: boolean;
   /** Nobody reaches it in the storage network. */
   storageCut: boolean;
+  /** In which its volumes have no room left. */
+  fullThinPool?: string;
   logicalBlockSizeBytes: number;
   freeBytes: number;
   readonly volumeGroups: Set<string>;

@@ -27,7 +27,9 @@ export class ProgressReporter {
     const now = performance.now();
     if (now - (this.#writtenAt.get(migration) ?? Number.NEGATIVE_INFINITY) < INTERVAL_MILLISECONDS) return;
     this.#writtenAt.set(migration, now);
-    const patch = { status: { progress: progressOfSync(sync) } };
+    const { etaSeconds = null, waitsFor = null, ...progress } = progressOfSync(sync);
+    // What is not known any more goes from the object only where it is said to be null.
+    const patch = { status: { progress: { ...progress, etaSeconds, waitsFor } } };
     const options = { subresource: 'status' as const, timeoutSeconds: INTERVAL_MILLISECONDS / 1000 };
     this.#kube.mergePatch(localVolumeMigrates, { name: migration }, patch, options).catch((error: unknown) => {
       this.#logger.debug({ error, migration }, 'progress could not be written');

@@ -1,7 +1,7 @@
 /** The mirror: put in on both nodes, in sync, put in again after whatever took it away. */
 import { CancellationScope } from '@temporalio/workflow';
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
-import type { MirrorRole } from '../../core/contracts/node-activities.ts';
+import type { MirrorRole, TargetMirror } from '../../core/contracts/node-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { failureOf } from '../failure.ts';
 import { look } from './attend.ts';
@@ -92,7 +92,9 @@ async function ensureTarget(run: MigrationRun, mirror: Mirror): Promise<void> {
   const summary = `create the mirror on ${node}`;
   const inUse = requireFacts(run).heldBy.length > 0;
   const request = { mirror, sourceEndpoint, ...(inUse && { inUse }) };
-  return control(run, node, summary, (agent) => agent.ensureTargetMirror(request), faultsAnswered(run));
+  const made = await control(run, node, summary, (agent) => agent.ensureTargetMirror(request), faultsAnswered(run));
+  // Histories from before it was told have no answer.
+  run.fullThinPool = (made as TargetMirror | null | undefined)?.fullThinPool;
 }
 
 /** A step of the target; instead of its answer why the target will not do. Once the mirror was put in, no other node would. */
@@ -151,7 +153,7 @@ export async function catchUp(run: MigrationRun): Promise<Stage | undefined> {
   }
   if (outcome.kind !== 'peerLost') return beginAnew(run, outcome.message);
   if (notePeerLost(run, askedAt)) return 'LeavingTarget';
-  await report(run, run.phase, `${source.node} and ${target.node} are not connected: ${outcome.message}`);
+  await report(run, run.phase, describeApart(run, mirror, outcome.message));
   if (run.setbacks > 0) {
     // It may last.
     await giveTurnBack(run);
@@ -179,9 +181,15 @@ export async function tend(run: MigrationRun): Promise<Stage | undefined> {
   }
   if (outcome.kind !== 'peerLost') return beginAnew(run, outcome.message);
   if (notePeerLost(run, askedAt)) return 'LeavingTarget';
-  await report(run, 'AwaitingDetach', `${source.node} and ${target.node} are not connected: ${outcome.message}`);
+  await report(run, 'AwaitingDetach', describeApart(run, mirror, outcome.message));
   await attachTarget(run, mirror);
   return undefined;
+}
+
+/** The source sees only that the target does not answer; why, the target may have said. */
+function describeApart({ fullThinPool }: MigrationRun, { source, target }: Mirror, message: string): string {
+  const why = fullThinPool === undefined ? '' : `; thin pool ${fullThinPool} on ${target.node} is full, make room in it`;
+  return `${source.node} and ${target.node} are not connected: ${message}${why}`;
 }
 
 /** The target's end of a mirror that stands comes back, whatever has become of the source's. */

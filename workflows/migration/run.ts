@@ -54,6 +54,8 @@ export interface MigrationRun {
   begun?: Mirror;
   /** Where the source listens in this pairing. */
   sourceEndpoint?: MirrorEndpoint;
+  /** The target had no room for more when its end was looked at last. */
+  fullThinPool?: string | undefined;
   /** The mirror of this pairing was put in on the source. */
   mirrorStands: boolean;
   /** A whole verify of this pairing has found no difference. */

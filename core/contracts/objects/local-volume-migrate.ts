@@ -33,6 +33,7 @@ export const progressSchema = z.object({
   totalBytes: bytesSchema,
   bytesPerSecond: bytesSchema,
   etaSeconds: z.int().nonnegative().exactOptional().describe('Missing: not known yet.'),
+  waitsFor: z.string().exactOptional().describe('Why nothing is under way yet.'),
 });
 export type Progress = z.infer<typeof progressSchema>;
 

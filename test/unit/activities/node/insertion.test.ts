@@ -63,7 +63,7 @@ describe('a table swap that takes too long', () => {
 
 describe('a source that calls before its target is there', () => {
   /** @param beside the target's step, made while the source waits. */
-  async function insertSourceFirst(cluster: FakeCluster, beside: (step: () => Promise<void>) => Promise<void>): Promise<void> {
+  async function insertSourceFirst(cluster: FakeCluster, beside: (step: () => Promise<unknown>) => Promise<unknown>): Promise<void> {
     const { sourceEndpoint, targetEndpoint } = await allocate(cluster);
     const { attempt, ...rest } = cluster.dependencies(cluster.n1);
     let waits = 0;

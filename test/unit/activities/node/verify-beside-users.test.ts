@@ -35,20 +35,24 @@ test('a verify of a volume that nobody uses is not held back', async () => {
   ]);
 });
 
-test('a verify beside users waits for that of another mirror on the node', async () => {
+test('a verify beside users waits for that of another mirror on the node, and says so', async () => {
   const cluster = await usedVolume();
   const other = 'other_rehome';
   const metadata = { disk: 'UpToDate', outOfSyncKib: 0, clean: true } as const;
   const verifying = { role: 'Primary', paused: false, connection: 'VerifyS', readKib: 0 } as const;
   cluster.n1.resources.set(other, { name: other, minor: 1234, ...verifying, volume: mirror.migration.volume, metadata });
   const { attempt, ...rest } = cluster.dependencies(cluster.n1);
+  const said: unknown[] = [];
+  const heartbeat = (details: unknown) => void said.push(details);
   let waits = 0;
   const sleep = async () => {
     waits += 1;
     expect(limitsAndVerifies(cluster)).toEqual([]);
     if (waits === 3) cluster.n1.resources.delete(other);
   };
-  await createNodeActivities({ ...rest, attempt: () => ({ ...attempt(), sleep }) }).verifyMirror({ mirror });
+  await createNodeActivities({ ...rest, attempt: () => ({ ...attempt(), heartbeat, sleep }) }).verifyMirror({ mirror });
   expect(waits).toBe(3);
+  const waiting = expect.objectContaining({ syncedBytes: 0, waitsFor: 'the verify of mirror other_rehome on the same node' });
+  expect(said).toEqual([waiting, waiting, waiting]);
   expect(limitsAndVerifies(cluster)).toHaveLength(3);
 });

@@ -59,6 +59,18 @@ describe('a thin volume', () => {
     expect(cluster.snapshot()).toEqual(untouched);
   });
 
+  test('whose pool fills on the target is told of by its end, when that is looked at again', async () => {
+    const cluster = thinCluster();
+    await copy(cluster);
+    const lookAgain = async (dataPercent: number) => {
+      cluster.n2.thinPools.set(POOL, { ...thinPool, dataPercent });
+      const sourceEndpoint = await cluster.agent(cluster.n1).allocateEndpoint({ mirror, role: 'source' });
+      return cluster.agent(cluster.n2).ensureTargetMirror({ mirror, sourceEndpoint });
+    };
+    expect(await lookAgain(99.9)).toEqual({});
+    expect(await lookAgain(100)).toEqual({ fullThinPool: `${mirror.pool}/${POOL}` });
+  });
+
   test('whose agents die at any command moves all the same', EVERY_CRASH, () =>
     expectSameEnd(thinCluster, undefined, (cluster, when) => expect(cluster.n2.volumes.get(DATA)?.dataPercent, when).toBe(25)),
   );
