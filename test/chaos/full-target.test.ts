@@ -33,9 +33,9 @@ test(
         const pid = Number((await n2.exec(fill)).stdout);
         await eventually('a full pool', 90, async () => (await percentOfPool()) === 100);
         await n1.rate('off');
-        const trouble = await eventually('a migration that tells of the trouble', 180, async () => {
+        const trouble = await eventually('a migration that tells of the full pool', 180, async () => {
           const status = (await cluster.migration(pod.volume))?.status;
-          return /not connected/.test(status?.message ?? '') && status?.message;
+          return /not connected: .*; thin pool .* on n2 is full/.test(status?.message ?? '') && status?.message;
         });
         console.log(trouble);
         await pod.writesAgain();
