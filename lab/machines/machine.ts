@@ -51,8 +51,8 @@ const STATE_DISK_BYTES = 64 * MiB;
 const BOOT_SECONDS = 60;
 /**
  * QEMU 7.2 with a thread for each processor may miss that one of them has changed the kernel's text, as kernels do while they boot: then both run for
- * ever into a breakpoint (int3) that is not there any more. Seen once in some hundreds of boots, before the kernel had said a word. Once in some
- * thousands it has ended there with a segmentation fault.
+ * ever into a breakpoint (int3) that is not there any more. Seen once in some hundreds of boots, before the kernel had said a word; once in some
+ * thousands it has ended there with a segmentation fault. That was with two processors in a node. Whether it is over with one, only as many boots can tell.
  */
 const MAXIMUM_BOOTS = 3;
 

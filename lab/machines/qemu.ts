@@ -50,8 +50,9 @@ export function qemuArguments(hardware: Hardware): string[] {
   return [
     ...['-name', `n${number}`, '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-machine', 'pc', '-accel', `tcg,tb-size=${TRANSLATION_CACHE_MIB}`],
-    // The oldest processor that Temporal's native module runs on; newer ones cost more to emulate.
-    ...['-cpu', 'Nehalem,+rdrand', '-smp', '2', '-m', String(memoryMiB)],
+    // The oldest processor that Temporal's native module runs on; newer ones cost more to emulate. One: two wait for each other, whenever translated
+    // code or addresses change, and that means for threads which a host with fewer processors than the nodes have together has put aside.
+    ...['-cpu', 'Nehalem,+rdrand', '-smp', '1', '-m', String(memoryMiB)],
     ...['-kernel', kernel, '-initrd', initramfs, '-append', commandLine, '-serial', `file:${console}`],
     ...disks.flatMap(diskArguments),
     ...networkArguments('storage', number),
