@@ -158,7 +158,11 @@ describe('the driver of 8.4', () => {
     const [attach, connect] = recorded.commands;
     await driver.controlSync(pair, { ...settings, maxRateBytesPerSecond: 2 * MiB });
     expect(recorded.commands.at(-1)).toEqual(expect.arrayContaining(['disk-options', '1', '--c-max-rate=2048', '--c-fill-target=2048']));
-    expect(attach).toEqual(expect.arrayContaining(['--c-max-rate=102400', '--c-min-rate=0', '--c-fill-target=2048']));
+    expect(attach).toEqual(
+      expect.arrayContaining(['--c-max-rate=102400', '--c-min-rate=0', '--c-fill-target=2048', '--resync-rate=10240']),
+    );
+    await driver.controlSync(pair, { ...settings, fillTargetBytes: 512 * MiB });
+    expect(recorded.commands.at(-1), 'DRBD takes no more than 4 GiB/s').toContain('--resync-rate=4194304');
     expect(connect).toEqual(expect.arrayContaining(['--max-buffers=2048', '--sndbuf-size=2097152', '--rcvbuf-size=2097152']));
   });
 
