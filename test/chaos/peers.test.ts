@@ -110,7 +110,8 @@ test.skipIf(withDrbd9)('strangers who call the ends of a running sync are not he
     { address: target.storageAddress, port: Number(await mirrorTag(target, 'port')) },
   ];
   for (const end of ends) {
-    for (const secret of [undefined, secretOf(key, metadata.uid, pairing - 1)]) {
+    const [old, current] = [secretOf(key, metadata.uid, pairing - 1), secretOf(key, metadata.uid, pairing)];
+    for (const secret of [undefined, old, current]) {
       // From the very port that the other end has.
       const from = { address: stranger.storageAddress, port: ends.find((other) => other !== end)!.port };
       await call(stranger, from, end, secret);
