@@ -116,6 +116,8 @@ describe('volumes of one pod', () => {
     const first = await asking.addVolume();
     await asking.ask('leader', { volumeName: first });
     await asking.begin(first);
+    // A look at it that is not over yet would see the companion, and ask for what is bound to that.
+    await asking.settle(first);
     await asking.ask('companion', { volumeName: log, migrateAllVols: false }, { [Annotation.movesWith]: 'leader' });
     await asking.isStarted(log);
     expect(await asking.world.client.list(localVolumeMigrates)).toHaveLength(2);
