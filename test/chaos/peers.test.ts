@@ -153,6 +153,25 @@ describe.skipIf(withDrbd9)('at a port that waits for the source', () => {
     expect(await cluster.nodeOf('data')).toBe('n2');
     expect(await cluster.sha256('data', 'n2')).toBe(sha256);
   });
+
+  test('a node that has the very secret is let in, and the move completes when it has gone', async () => {
+    const [n1, n2, n3] = [lab.machine('n1'), lab.machine('n2'), lab.machine('n3')];
+    await lab.kubectl(['taint', 'node', 'n3', 'test=stranger:NoSchedule']);
+    const sha256 = await cluster.filledVolume('data', 'n1', '32Mi');
+    const letIn = /stranger: Peer authenticated/;
+    const before = await countInKernelLog(n3, letIn);
+    await n1.cut('storage');
+    await cluster.cordon('n1');
+    const { metadata } = await cluster.reaches('data', 'Preparing');
+    expect(await eventually('the port of the mirror', 60, async () => Number(await mirrorTag(n2, 'port')))).toBe(PORT);
+    const secret = secretOf(await clusterKey(), metadata.uid, Number(await mirrorTag(n2, 'pairing')));
+    await call(n3, { address: n3.storageAddress, port: PORT }, { address: n2.storageAddress, port: PORT }, secret);
+    await eventually('a stranger that is let in', 60, async () => (await countInKernelLog(n3, letIn)) > before);
+    await n1.heal();
+    await hangUp(n3);
+    await cluster.reaches('data', 'Completed', 240);
+    expect(await cluster.sha256('data', 'n2')).toBe(sha256);
+  });
 });
 
 test('no secret of all these mirrors is in a log, an Event, an object or a history', async () => {
