@@ -213,6 +213,15 @@ describe('a migration is told to look again', () => {
     await expectSignals(workflowId.migrateVolume(volume), ['lookAgain']);
   }
 
+  test('as soon as it is open, because what changed since its run looked first was told to nobody', async () => {
+    startTriggers();
+    const next = `next-${volume}`;
+    await world.addVolume(next, node);
+    await temporal.workflow.start('migrateVolume', { workflowId: workflowId.migrateVolume(next), taskQueue: CONTROLLER_TASK_QUEUE });
+    await world.activities.openMigration({ volume: next, sourceNode: node.node, trigger: 'node-drain' });
+    await expectSignals(workflowId.migrateVolume(next), ['lookAgain']);
+  });
+
   test('when its pod goes', async () => {
     const pod = await world.addPod(`pod-${serial}`, volume, node.node);
     await startQuietly();

@@ -65,7 +65,7 @@ export class Cluster {
     return (await this.migrations(volume)).at(-1);
   }
 
-  /** By default long enough for a volume that Kubernetes lets go only a minute after its pod has gone, as it does now and then. */
+  /** By default long enough for a busy machine. */
   async reaches(volume: string, phases: string | readonly string[], seconds = 180): Promise<MigrateObject> {
     const wanted = [phases].flat();
     let last: MigrateObject | undefined;
