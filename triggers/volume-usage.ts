@@ -72,7 +72,7 @@ export class VolumeUsageTrigger {
         this.#add(concerned.object(this.#open(), (now ?? before)?.spec.volumeName)),
       ),
       changes.subscribe('localVolumeMigrates', (_, now, before) => {
-        if (now && isOpen(now) && (hasNewWish(now, before) || isNewlyOpen(before))) this.#add([now]);
+        if (now && isOpen(now) && isNews(now, before)) this.#add([now]);
         this.#add(concerned.companion(this.#open(), now, before));
         if (before && leadsNoMore(now) && !leadsNoMore(before)) this.#add(this.#open().filter((migrate) => movesWith(migrate, before)));
       }),
@@ -145,11 +145,10 @@ function leadsNoMore(migrate: LocalVolumeMigrate | undefined): boolean {
   return migrate === undefined || isTakenBack(migrate);
 }
 
-/** It is to be aborted or deleted, or may go to other nodes. */
-/** Its run has looked before: what changed between that look and now concerned nobody who was known here. */
-const isNewlyOpen = (before: LocalVolumeMigrate | undefined): boolean => !before || !isOpen(before);
-
-function hasNewWish(now: LocalVolumeMigrate, before: LocalVolumeMigrate | undefined): boolean {
-  if (!before) return now.spec.abort;
-  return now.metadata.generation !== before.metadata.generation;
+/**
+ * It is to be aborted or deleted, or may go to other nodes; or it is open only now, and what changed since its run looked first concerned nobody who was
+ * known here.
+ */
+function isNews(now: LocalVolumeMigrate, before: LocalVolumeMigrate | undefined): boolean {
+  return !before || !isOpen(before) || now.metadata.generation !== before.metadata.generation;
 }
