@@ -5,12 +5,12 @@
  * what kind of volume the target has to make.
  */
 import type { NumberRange } from '../../core/contracts/configuration.ts';
-import type { Mirror, MirrorEndpoint, ThinVolume } from '../../core/contracts/migration.ts';
+import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
 import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
 import { metadataSizeBytes } from '../../system/drbd/metadata-size.ts';
-import { listPhysicalVolumes, listSegments } from '../../system/lvm/report.ts';
+import { listPhysicalVolumes } from '../../system/lvm/report.ts';
 import { listListeningPorts } from '../../system/network.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
@@ -30,14 +30,9 @@ export function allocateEndpoint(deps: NodeDependencies, mirror: Mirror, role: M
     if (!stands) await clearEarlierPairing(step, found);
     const { port, minor } = stands ? standing : await allocate(step, standing?.port);
     const logicalBlockSizeBytes = await blockSizeOf(step, found);
-    const thin = role === 'source' ? await describeThin(step, found) : undefined;
+    const thin = role === 'source' && found.logicalVolume ? thinVolumeOf(found.logicalVolume, found.volumes) : undefined;
     return { port, minor, logicalBlockSizeBytes, ...(thin && { thin }) };
   });
-}
-
-async function describeThin({ host, mirror }: MirrorStep, { logicalVolume }: NodeVolume): Promise<ThinVolume | undefined> {
-  if (!logicalVolume?.thinPool) return undefined;
-  return thinVolumeOf(logicalVolume, await listSegments(host, mirror.pool));
 }
 
 /** @throws StaleActivity, PointOfNoReturnPassed, LogicalVolumeConflict */

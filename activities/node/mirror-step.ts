@@ -36,6 +36,8 @@ export interface KernelState {
 /** All that stands for the volume on this node. */
 export interface NodeVolume extends KernelState {
   readonly logicalVolume?: LogicalVolume;
+  /** All of the volume group, itself among them. */
+  readonly volumes: readonly LogicalVolume[];
   readonly hasSnapshots: boolean;
   readonly metadata?: MetadataVolume;
 }
@@ -98,6 +100,7 @@ export async function observeNodeVolume(
   const metadata = await findMetadata(step, volumes);
   return {
     ...kernel,
+    volumes,
     ...(logicalVolume && { logicalVolume }),
     hasSnapshots: volumes.some(({ origin }) => origin === volume),
     ...(metadata && { metadata }),

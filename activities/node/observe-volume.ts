@@ -4,7 +4,7 @@ import type { NodeVolumeFacts } from '../../core/contracts/node-activities.ts';
 import { readLogicalBlockSizeBytes } from '../../system/block-device.ts';
 import { isOpen } from '../../system/device-mapper/devices.ts';
 import type { Host } from '../../system/host.ts';
-import { listSegments, listVolumeGroups, type Segment } from '../../system/lvm/report.ts';
+import { listVolumeGroups } from '../../system/lvm/report.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { mirrorNames } from './mirror-names.ts';
 import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, openDriver } from './mirror-step.ts';
@@ -17,38 +17,29 @@ export async function observeVolume(
 ): Promise<NodeVolumeFacts> {
   const { host } = deps;
   const step = { host, deps, drbd: await openDriver(deps), names: mirrorNames(pool, volume) };
-  const [volumeGroups, found, segments] = await Promise.all([
-    listVolumeGroups(host),
-    observeNodeVolume(step, pool, volume),
-    listSegments(host, pool),
-  ]);
-  const volumeGroup = volumeGroups.find(({ name }) => name === pool);
-  if (!volumeGroup) return { volumeGroupFound: false };
-  const logicalVolume = await describeLogicalVolume(host, found, segments);
+  const found = await observeNodeVolume(step, pool, volume);
+  const extentSizeBytes = found.logicalVolume?.extentSizeBytes ?? (await readExtentSize(host, pool));
+  if (extentSizeBytes === undefined) return { volumeGroupFound: false };
+  const logicalVolume = await describeLogicalVolume(host, found);
   const mirror = describeMirror(found);
-  return {
-    volumeGroupFound: true,
-    extentSizeBytes: volumeGroup.extentSizeBytes,
-    ...(logicalVolume && { logicalVolume }),
-    ...(mirror && { mirror }),
-  };
+  return { volumeGroupFound: true, extentSizeBytes, ...(logicalVolume && { logicalVolume }), ...(mirror && { mirror }) };
 }
 
-async function describeLogicalVolume(
-  host: Host,
-  found: NodeVolume,
-  segments: readonly Segment[],
-): Promise<NodeVolumeFacts['logicalVolume']> {
-  const { logicalVolume, device, back } = found;
+/** @returns undefined where there is no such volume group. */
+async function readExtentSize(host: Host, volumeGroup: string): Promise<number | undefined> {
+  return (await listVolumeGroups(host)).find(({ name }) => name === volumeGroup)?.extentSizeBytes;
+}
+
+async function describeLogicalVolume(host: Host, found: NodeVolume): Promise<NodeVolumeFacts['logicalVolume']> {
+  const { logicalVolume, volumes, device, back } = found;
   if (!logicalVolume) return undefined;
-  const types = segments.filter((segment) => segment.logicalVolume === logicalVolume.name).map(({ type }) => type);
   const readable = device ?? back;
-  const thin = thinVolumeOf(logicalVolume, segments);
+  const thin = thinVolumeOf(logicalVolume, volumes);
   const migrationUid = tagValue(logicalVolume.tags, Tag.migration);
   const cutOverBy = tagValue(logicalVolume.tags, Tag.cutOver);
   return {
     sizeBytes: logicalVolume.sizeBytes,
-    segmentTypes: [...new Set(types)],
+    segmentTypes: [...new Set(logicalVolume.segments.map(({ type }) => type))],
     hasSnapshots: found.hasSnapshots,
     ...(logicalVolume.origin !== '' && { origin: logicalVolume.origin }),
     ...(thin && { thin }),

@@ -5,9 +5,7 @@ import type { TargetMirror } from '../../core/contracts/node-activities.ts';
 import { allocatedAtMost, bytesOfCopy } from '../../core/domain/thin-space.ts';
 import { limitDiscards, readDeviceSectors, readLogicalBlockSizeBytes, SECTOR_BYTES } from '../../system/block-device.ts';
 import { DISCARD_LIMIT_BYTES } from '../../system/drbd/mirror-driver.ts';
-import type { Host } from '../../system/host.ts';
 import { activateLogicalVolume, createLogicalVolume, createThinVolume, VolumeGroupFullError } from '../../system/lvm/logical-volume.ts';
-import { listLogicalVolumes, listSegments } from '../../system/lvm/report.ts';
 import { ensureAttached, ensureConnecting } from './attach-mirror.ts';
 import { besideUsers } from './beside-users.ts';
 import type { NodeDependencies } from './dependencies.ts';
@@ -15,6 +13,7 @@ import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver, requireMetadata } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
 import { KEEPS_MIRROR, MAKES_MIRROR } from './permission.ts';
+import { findThinPool } from './thin-volume.ts';
 
 /** @param inUse somebody writes to the volume meanwhile. */
 export function ensureTargetMirror(
@@ -52,7 +51,7 @@ async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume, { t
   const ours = tag(Tag.migration, uid);
   if (!found.logicalVolume) {
     const wanted = { volumeGroup: mirror.pool, name: volume, sizeBytes: mirror.sizeBytes, tags: [ours] };
-    if (thin) await requireThinRoom(host, mirror, thin);
+    if (thin) requireThinRoom(mirror, thin, found);
     const created = thin ? createThinVolume(host, { ...wanted, thinPool: thin.pool }) : createLogicalVolume(host, wanted);
     await created.catch(asPoolFull);
     return;
@@ -65,21 +64,18 @@ async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume, { t
 }
 
 /** Of a volume that stood before: one that was just made had room. */
-async function fullPoolOf({ host, mirror }: MirrorStep, { logicalVolume }: NodeVolume): Promise<TargetMirror> {
+function fullPoolOf({ mirror }: MirrorStep, { logicalVolume, volumes }: NodeVolume): TargetMirror {
   if (!logicalVolume?.thinPool) return {};
-  const segments = await listSegments(host, mirror.pool);
-  const isFull = segments.some(({ logicalVolume: name, dataPercent }) => name === logicalVolume.thinPool && dataPercent === 100);
+  const isFull = findThinPool(volumes, logicalVolume.thinPool)?.dataPercent === 100;
   return isFull ? { fullThinPool: `${mirror.pool}/${logicalVolume.thinPool}` } : {};
 }
 
 /** Once more, and by LVM itself: the volume may have been written to since room was reserved. @throws NoSuchThinPool, PoolFull */
-async function requireThinRoom(host: Host, { pool, sizeBytes }: Mirror, thin: ThinVolume): Promise<void> {
-  const [segments, volumes] = await Promise.all([listSegments(host, pool), listLogicalVolumes(host, pool)]);
-  const segment = segments.find(({ logicalVolume, type }) => logicalVolume === thin.pool && type === 'thin-pool');
-  const thinPool = volumes.find(({ name }) => name === thin.pool);
-  if (!segment || !thinPool) throw failure('NoSuchThinPool', `volume group ${pool} has no thin pool ${thin.pool}`);
-  const freeBytes = thinPool.sizeBytes - allocatedAtMost(thinPool.sizeBytes, segment.dataPercent ?? 100);
-  const neededBytes = bytesOfCopy(thin, sizeBytes, segment.chunkSizeBytes);
+function requireThinRoom({ pool, sizeBytes }: Mirror, thin: ThinVolume, { volumes }: NodeVolume): void {
+  const thinPool = findThinPool(volumes, thin.pool);
+  if (!thinPool) throw failure('NoSuchThinPool', `volume group ${pool} has no thin pool ${thin.pool}`);
+  const freeBytes = thinPool.sizeBytes - allocatedAtMost(thinPool.sizeBytes, thinPool.dataPercent ?? 100);
+  const neededBytes = bytesOfCopy(thin, sizeBytes, thinPool.chunkSizeBytes);
   if (neededBytes > freeBytes) {
     throw failure('PoolFull', `thin pool ${pool}/${thin.pool} has ${freeBytes} bytes left, and the volume may take ${neededBytes}`);
   }

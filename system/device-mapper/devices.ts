@@ -34,35 +34,43 @@ export function logicalVolumeDeviceName(volumeGroup: string, logicalVolume: stri
 /** Path of a device's node. */
 export const devicePath = (name: string): string => `/dev/mapper/${name}`;
 
-const INFO_FIELDS = 'name,major,minor,open,segments,suspended,tables_loaded,uuid';
-
 /** All devices of the node, by name. */
 export async function listMappedDevices(host: Host): Promise<ReadonlyMap<string, MappedDevice>> {
-  const [info, tables] = await Promise.all([
-    host.run('dmsetup', ['info', '-c', '--noheadings', '--separator', '|', '-o', INFO_FIELDS]),
-    host.run('dmsetup', ['table']),
-  ]);
-  return parseMappedDevices(info.stdout, tables.stdout);
+  return parseMappedDevices((await host.run('dmsetup', ['table', '-v'])).stdout);
 }
 
-/** A device without a table, as one whose creation was broken off, has an empty one. */
-export function parseMappedDevices(info: string, tables: string): ReadonlyMap<string, MappedDevice> {
-  const tableOf = parseTables(tables);
-  const devices = new Map<string, MappedDevice>();
-  for (const line of linesOf(info)) {
-    const [name, major, minor, open, , suspended, tablesLoaded, uuid] = line.split('|');
-    if (!name || uuid === undefined) throw new Error(`not a line of dmsetup info: ${line}`);
-    devices.set(name, {
-      name,
-      number: `${Number(major)}:${Number(minor)}`,
-      openCount: Number(open),
-      suspended: suspended === 'Suspended',
-      inactiveTable: tablesLoaded === 'Both' || tablesLoaded === 'Inactive',
-      uuid,
-      table: tableOf.get(name) ?? [],
-    });
-  }
-  return devices;
+/**
+ * For each device lines `key: value`, and after an empty one those of its table. A device without a table, as one whose creation was broken off, has
+ * an empty one; a device without a uuid does not name it.
+ */
+export function parseMappedDevices(text: string): ReadonlyMap<string, MappedDevice> {
+  if (text.trim() === 'No devices found') return new Map();
+  const devices = text.split(/^(?=Name:)/m).map(parseMappedDevice);
+  return new Map(devices.map((device) => [device.name, device]));
+}
+
+function parseMappedDevice(text: string): MappedDevice {
+  const [head = '', ...rest] = text.trimEnd().split('\n\n');
+  const facts = new Map(head.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]));
+  const fact = (key: string): string => {
+    const value = facts.get(key);
+    if (value === undefined) throw new Error(`dmsetup says nothing of ${key}: ${head}`);
+    return value;
+  };
+  return {
+    name: fact('Name'),
+    number: deviceNumber(fact('Major, minor')),
+    openCount: Number(fact('Open count')),
+    suspended: fact('State').startsWith('SUSPENDED'),
+    inactiveTable: fact('Tables present').includes('INACTIVE'),
+    uuid: facts.get('UUID') ?? '',
+    table: linesOf(rest.join('\n')).map(parseTableLine),
+  };
+}
+
+function deviceNumber(text: string): DeviceNumber {
+  const [major, minor] = text.split(',').map(Number);
+  return `${major!}:${minor!}`;
 }
 
 /** One line of a table without its device's name. */
@@ -77,17 +85,4 @@ export const formatTable = (table: readonly TableLine[]): string =>
 
 export const sectorsOf = (table: readonly TableLine[]): number => table.reduce((sum, { sectors }) => sum + sectors, 0);
 
-/** Lines `name: table line`. */
-function parseTables(text: string): Map<string, TableLine[]> {
-  const tables = new Map<string, TableLine[]>();
-  for (const line of linesOf(text)) {
-    const separator = line.indexOf(':');
-    if (separator < 0) throw new Error(`not a line of dmsetup table: ${line}`);
-    const table = tables.get(line.slice(0, separator)) ?? [];
-    const rest = line.slice(separator + 1).trim();
-    tables.set(line.slice(0, separator), rest === '' ? table : [...table, parseTableLine(rest)]);
-  }
-  return tables;
-}
-
-const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '' && line.trim() !== 'No devices found');
+const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');

@@ -7,8 +7,8 @@ const recorded = (name: string): string => resolve(import.meta.dirname, '../unit
 const PROGRAMS: Readonly<Record<string, string>> = {
   lvm: `cat ${recorded('lvm-fullreport.json')}`,
   vgs: `cat ${recorded('vgs.json')}`,
-  lvs: `case "$*" in *--segments*) cat ${recorded('lvs-segments.json')} ;; *) cat ${recorded('lvs.json')} ;; esac`,
-  dmsetup: `case "$1" in info) cat ${recorded('dmsetup-info.txt')} ;; table) cat ${recorded('dmsetup-table.txt')} ;; *) exit 1 ;; esac`,
+  lvs: `cat ${recorded('lvs.json')}`,
+  dmsetup: `case "$1" in table) cat ${recorded('dmsetup-table.txt')} ;; *) exit 1 ;; esac`,
   drbdsetup: `cat ${recorded('events2-syncing.txt')}`,
   // What changes a node changes nothing here.
   ...Object.fromEntries(['lvcreate', 'lvchange', 'lvremove', 'drbdmeta', 'blockdev', 'modprobe'].map((name) => [name, 'exit 0'])),

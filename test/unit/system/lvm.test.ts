@@ -7,54 +7,41 @@ import {
   removeLogicalVolume,
   VolumeGroupFullError,
 } from '../../../system/lvm/logical-volume.ts';
-import {
-  listLogicalVolumes,
-  parseLogicalVolumes,
-  parsePhysicalVolumes,
-  parseSegments,
-  parseVolumeGroups,
-} from '../../../system/lvm/report.ts';
+import { listLogicalVolumes, parseLogicalVolumes, parsePhysicalVolumes, parseVolumeGroups } from '../../../system/lvm/report.ts';
 import { fixture } from './fixture.ts';
 import { recordingHost } from './recording-host.ts';
 
 describe('reports', () => {
-  test('tell size, tags, activity and use of a logical volume', () => {
+  test('tell what a logical volume is, whatever the number of its segments', () => {
     const [data, idle] = parseLogicalVolumes(fixture('lvs.json'));
     expect(data).toMatchObject({
+      volumeGroup: 'LocalStorage_PoolHDD',
+      extentSizeBytes: 4_194_304,
       name: 'data',
-      sizeBytes: 335544320,
+      sizeBytes: 343_932_928,
       tags: ['rehome.io/migration=5f0c', 'rehome.io/pairing=1'],
-      active: true,
-      open: true,
+      thinPool: '',
+      origin: '',
+      segments: [{ type: 'linear' }, { type: 'linear' }],
     });
-    expect(idle).toMatchObject({ name: 'idle', tags: [], active: false, open: false });
+    expect(idle).toMatchObject({ name: 'idle', tags: [], segments: [{ type: 'linear', dataPercent: undefined, chunkSizeBytes: 0 }] });
   });
 
   test('tell what a volume group has and what it lies on', () => {
-    expect(parseVolumeGroups(fixture('vgs.json'))).toEqual([
-      { name: 'LocalStorage_PoolHDD', sizeBytes: 4290772992, freeBytes: 4223664128, extentSizeBytes: 4194304 },
-    ]);
+    expect(parseVolumeGroups(fixture('vgs.json'))).toEqual([{ name: 'LocalStorage_PoolHDD', extentSizeBytes: 4_194_304 }]);
     expect(parsePhysicalVolumes(fixture('pvs.json'))).toEqual([
       { device: '/dev/vda', volumeGroup: 'LocalStorage_PoolHDD', sizeBytes: 4290772992, missing: false },
     ]);
-    expect(parseSegments(fixture('lvs-segments.json'))[0]).toMatchObject({ logicalVolume: 'a', type: 'linear', devices: ['/dev/vda'] });
   });
 
   test('tell how much a thin volume has taken of its pool, how full that is, and in which pieces it gives', () => {
-    const [linear, thin, pool] = parseSegments(fixture('lvs-segments.json'));
-    expect(linear).toMatchObject({ dataPercent: undefined, chunkSizeBytes: 0 });
-    expect(thin).toMatchObject({ type: 'thin', dataPercent: 14.97 });
-    expect(pool).toMatchObject({ type: 'thin-pool', dataPercent: 7.49, chunkSizeBytes: 65_536 });
-  });
-
-  test('name the device of a segment without its offset', () => {
-    const row = { vg_name: 'vg', lv_name: 'p', segtype: 'striped', devices: '/dev/vda(0),/dev/vdb(17)', chunk_size: '0', data_percent: '' };
-    const [segment] = parseSegments(JSON.stringify({ report: [{ seg: [row] }] }));
-    expect(segment).toMatchObject({ volumeGroup: 'vg', logicalVolume: 'p', type: 'striped', devices: ['/dev/vda', '/dev/vdb'] });
+    const [, , thin, pool] = parseLogicalVolumes(fixture('lvs.json'));
+    expect(thin).toMatchObject({ name: 't1', thinPool: 'tp', segments: [{ type: 'thin', dataPercent: 13.46 }] });
+    expect(pool).toMatchObject({ name: 'tp', segments: [{ type: 'thin-pool', dataPercent: 7, chunkSizeBytes: 65_536 }] });
   });
 
   test('ask for one volume group by selection, so that an unknown one is an empty answer', async () => {
-    const { host, commands } = recordingHost(() => ({ stdout: '{"report":[{"lv":[]}]}' }));
+    const { host, commands } = recordingHost(() => ({ stdout: '{"report":[{"seg":[]}]}' }));
     expect(await listLogicalVolumes(host, 'vg')).toEqual([]);
     expect(commands[0]).toEqual(
       expect.arrayContaining(['--reportformat', 'json', '--units', 'b', '--nosuffix', '--select', 'vg_name="vg"']),
@@ -62,7 +49,7 @@ describe('reports', () => {
   });
 
   test('of another shape are refused', () => {
-    expect(() => parseLogicalVolumes('{"report":[{"lv":[{"lv_name":"p"}]}]}')).toThrow();
+    expect(() => parseLogicalVolumes('{"report":[{"seg":[{"lv_name":"p"}]}]}')).toThrow();
   });
 });
 

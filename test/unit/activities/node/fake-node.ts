@@ -6,7 +6,7 @@ import type { Host } from '../../../../system/host.ts';
 import { drbdmeta, drbdsetup, type FakeMetadata, type FakeResource, outOfSyncKib, peerOf, replicationOf } from './fake-drbd.ts';
 import { drbdsetup9 } from './fake-drbd9.ts';
 import { FakeFiles, nameOfImage } from './fake-files.ts';
-import { row, segment } from './fake-reports.ts';
+import { inPercent, row } from './fake-reports.ts';
 
 export const POOL = 'LocalStorage_PoolHDD';
 export const DISK = '/dev/vda';
@@ -88,7 +88,7 @@ export class FakeNode {
       try {
         const changes =
           !['lvs', 'vgs', 'pvs', 'flock', 'blockdev'].includes(program) &&
-          !['info', 'table', 'events2', 'status', 'mknodes', '--list'].includes(args[0]!);
+          !['table', 'events2', 'status', 'mknodes', '--list'].includes(args[0]!);
         const act = (moment: 'all' | 'half') => this.#execute(program, args, moment);
         const stdout = changes ? beforeCommand([program, ...args].join(' '), act) : act('all');
         return { exitCode: 0, stdout, stderr: '' };
@@ -186,7 +186,7 @@ export class FakeNode {
   #execute(program: string, args: readonly string[], moment: 'all' | 'half'): string {
     switch (program) {
       case 'lvs':
-        return JSON.stringify({ report: [args.includes('--segments') ? { seg: this.#segments() } : { lv: this.#lvs() }] });
+        return JSON.stringify({ report: [{ seg: this.#lvs() }] });
       case 'pvs':
         return JSON.stringify({ report: [{ pv: [{ pv_name: DISK, vg_name: POOL, pv_size: '1', pv_missing: '' }] }] });
       case 'losetup':
@@ -219,18 +219,15 @@ export class FakeNode {
   }
 
   #lvs() {
-    const pools = [...this.thinPools].map(([name, { sizeBytes }]) => row(name, sizeBytes, { lv_attr: 'twi-aotz--', lv_active: 'active' }));
-    const volumes = [...this.volumes].map(([name, { uuid, sizeBytes, tags, thinPool = '' }]) => {
+    const pools = [...this.thinPools].map(([name, { sizeBytes, dataPercent, chunkBytes }]) =>
+      row(name, sizeBytes, { segtype: 'thin-pool', data_percent: inPercent(dataPercent), chunk_size: String(chunkBytes) }),
+    );
+    const volumes = [...this.volumes].map(([name, { uuid, sizeBytes, tags, thinPool = '', dataPercent }]) => {
       const device = this.devices.get(logicalVolumeDeviceName(POOL, name));
       const active = { lv_active: device ? 'active' : '', lv_device_open: device?.open ? 'open' : '' };
-      return row(name, sizeBytes, { lv_uuid: uuid, lv_tags: tags.join(','), pool_lv: thinPool, ...active });
+      const thin = thinPool !== '' && { pool_lv: thinPool, segtype: 'thin', data_percent: inPercent(dataPercent) };
+      return row(name, sizeBytes, { lv_uuid: uuid, lv_tags: tags.join(','), ...active, ...thin });
     });
-    return [...volumes, ...pools];
-  }
-
-  #segments() {
-    const pools = [...this.thinPools].map(([name, { dataPercent, chunkBytes }]) => segment(name, 'thin-pool', dataPercent, chunkBytes));
-    const volumes = [...this.volumes].map(([name, { thinPool, dataPercent }]) => segment(name, thinPool ? 'thin' : 'linear', dataPercent));
     return [...volumes, ...pools];
   }
 
@@ -292,10 +289,8 @@ export class FakeNode {
     const device = this.devices.get(name);
     const table = args[args.indexOf('--table') + 1]!;
     switch (command) {
-      case 'info':
-        return [...this.devices].map(([key, value]) => infoLine(key, value)).join('');
       case 'table':
-        return [...this.devices].map(([key, value]) => `${key}: ${value.table}\n`).join('');
+        return [...this.devices].map(([key, value]) => describeDevice(key, value)).join('') || 'No devices found\n';
       case 'create':
         if (device) refuse(1, 'Device or resource busy');
         this.#created += 1;
@@ -369,7 +364,14 @@ export class FakeNode {
 
 const valuesOf = (args: readonly string[], option: string): string[] => args.filter((_, index) => args[index - 1] === option);
 
-const infoLine = (name: string, { minor, open, suspended, loaded }: FakeDevice): string =>
-  `${name}|253|${minor}|${open}|1|${suspended ? 'Suspended' : 'Active'}|${loaded ? 'Both' : 'Live'}|\n`;
+const describeDevice = (name: string, { minor, open, suspended, loaded, table }: FakeDevice): string =>
+  [
+    `Name:              ${name}`,
+    `State:             ${suspended ? 'SUSPENDED' : 'ACTIVE'}`,
+    `Tables present:    ${loaded ? 'LIVE & INACTIVE' : 'LIVE'}`,
+    `Open count:        ${open}`,
+    `Major, minor:      253, ${minor}`,
+    `\n${table}\n\n`,
+  ].join('\n');
 
 const statLine = (writtenSectors: number): string => `1 0 0 0 1 0 ${writtenSectors} 0 0 0 0 0 0 0 0 0 0\n`;

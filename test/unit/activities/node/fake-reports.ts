@@ -1,10 +1,11 @@
-/** Rows as lvs prints them in JSON. */
-import { DISK, POOL } from './fake-node.ts';
+/** Rows as `lvs --segments` prints them in JSON. */
+import { POOL } from './fake-node.ts';
 
 export const row = (name: string, sizeBytes: number, more: object) => ({
   vg_name: POOL,
+  vg_extent_size: '1',
   lv_name: name,
-  lv_uuid: '',
+  lv_uuid: name,
   lv_size: String(sizeBytes),
   lv_attr: '-wi-a-----',
   lv_tags: '',
@@ -12,14 +13,10 @@ export const row = (name: string, sizeBytes: number, more: object) => ({
   lv_device_open: '',
   pool_lv: '',
   origin: '',
+  segtype: 'linear',
+  chunk_size: '0',
+  data_percent: '',
   ...more,
 });
 
-export const segment = (name: string, segtype: string, dataPercent: number | undefined, chunkBytes = 0) => ({
-  vg_name: POOL,
-  lv_name: name,
-  segtype,
-  devices: `${DISK}(0)`,
-  chunk_size: String(chunkBytes),
-  data_percent: dataPercent?.toFixed(2) ?? '',
-});
+export const inPercent = (percent: number | undefined): string => percent?.toFixed(2) ?? '';
