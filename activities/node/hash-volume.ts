@@ -5,6 +5,9 @@ import type { NodeDependencies } from './dependencies.ts';
 import { failure } from './failure.ts';
 import { lookAround, openStep } from './mirror-step.ts';
 
+/** A heartbeat costs more than the hash of a piece. */
+const TELL_EVERY_MILLISECONDS = 500;
+
 export async function hashVolume(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<{ sha256?: string }> {
   const step = await openStep(deps, mirror, { role, phases: ['CuttingOver'] });
   const { device, back, resource } = await lookAround(step);
@@ -15,6 +18,11 @@ export async function hashVolume(deps: NodeDependencies, mirror: Mirror, role: M
   // DRBD writes beneath the page cache: pages that somebody read before the sync would be hashed as they were.
   await step.host.run('blockdev', ['--flushbufs', path]);
   const attempt = deps.attempt();
-  const sha256 = await step.host.hashFile(path, (hashedBytes) => attempt.heartbeat({ totalBytes: mirror.sizeBytes, hashedBytes }));
-  return { sha256 };
+  let toldAt = 0;
+  const tell = (hashedBytes: number) => {
+    if (performance.now() - toldAt < TELL_EVERY_MILLISECONDS) return;
+    toldAt = performance.now();
+    attempt.heartbeat({ totalBytes: mirror.sizeBytes, hashedBytes });
+  };
+  return { sha256: await step.host.hashFile(path, tell) };
 }
