@@ -3,7 +3,7 @@ import type { Lab } from '../index.ts';
 import type { DrainResult } from './drain.ts';
 import type { DrainOptions } from './options.ts';
 
-/** What a move costs of Rehome's own time in the emulated lab, at most, where it has the nodes to itself: a test holds it. */
+/** What a move costs of Rehome's own time in the emulated lab, at most; a test holds it, too. */
 const OWN_SHARE_SECONDS = 15;
 
 export async function printReport(lab: Lab, result: DrainResult, options: DrainOptions): Promise<void> {
@@ -28,7 +28,7 @@ export async function printReport(lab: Lab, result: DrainResult, options: DrainO
 
 function inWords(ownShareSeconds: number | undefined, { chaos }: DrainOptions): string {
   if (ownShareSeconds === undefined) return 'unknown';
-  const cause = chaos ? 'what was killed was away for a part of it' : 'moves that run side by side share the emulated processors';
+  const cause = chaos ? 'what was killed was away for a part of it' : 'the machine is slow, or busy with something else';
   const over = `  (more than ${OWN_SHARE_SECONDS} s: ${cause})`;
   return `${seconds(ownShareSeconds * 1000)}${ownShareSeconds > OWN_SHARE_SECONDS ? over : ''}`;
 }

@@ -24,14 +24,15 @@ async function oneSyncs(harness: Harness): Promise<{ first: string; waiting: str
   return { first, waiting, open: gate.open };
 }
 
-test.concurrent('volumes of a node sync one after the other where one may sync at a time, and all move', async ({ harness }) => {
+test.concurrent('volumes of a node move one after the other where one may sync at a time', async ({ harness }) => {
   const { waiting, open } = await oneSyncs(harness);
   for (const volume of waiting) expect(harness.migrateObject(volume).phase).toBe('AwaitingDetach');
   open();
   await harness.eviction().result();
   expect(harness.world.migrates.map(({ phase }) => phase)).toEqual(['Completed', 'Completed', 'Completed']);
   const { journal } = harness.world;
-  const steps = [`ensureSourceMirror ${harness.n1}`, `markCutOver ${harness.n1}`];
+  // The turn lasts until nothing is left to do on its nodes.
+  const steps = [`ensureSourceMirror ${harness.n1}`, `markCutOver ${harness.n1}`, `removeSource ${harness.n1}`];
   expect(journal.filter((step) => steps.includes(step))).toEqual(Array(3).fill(steps).flat());
   await eventually(async () => expect((await harness.limiter().describe()).status.name).toBe('COMPLETED'));
 });
@@ -124,4 +125,25 @@ test.concurrent('a migration whose ends do not reach each other gives its turn t
   expect(await harness.migration().result()).toMatchObject({ outcome: 'Completed' });
   expect(world.volumes.get(data)?.affinity).toBe(n2);
   expect(harness.migrateObject()).toMatchObject({ pairing: 1 });
+});
+
+test.concurrent('a migration whose volume somebody holds on to at the hand-over gives its turn to others', async ({ harness }) => {
+  const { world, n1, data } = harness;
+  world.syncLimits.perNode = 1;
+  const held = `switchObjects ${data}`;
+  world.faults.fail(held, 'PersistentVolumeRefused', { message: 'it is attached', times: 1000, permanent: true });
+  // One that is parked, as it is when this lasts, gives its turn back in any case.
+  const parking = world.faults.gate('reportPhase NeedsAttention');
+  await harness.migrate();
+  await eventually(() => expect(harness.migrateObject().message).toMatch('it is attached'));
+  const other = harness.volume('a');
+  world.addVolume(other, n1);
+  await harness.migrate(other);
+  expect(await harness.migration(other).result()).toMatchObject({ outcome: 'Completed' });
+  expect(harness.migrateObject().phase).toBe('CuttingOver');
+
+  world.faults.mend(held);
+  parking.open();
+  await harness.migration().retry();
+  expect(await harness.migration().result()).toMatchObject({ outcome: 'Completed' });
 });

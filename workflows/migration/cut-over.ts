@@ -31,11 +31,8 @@ export const cutOver: RunStage = async (run) => {
     await mark(run, 'source');
     run.pointOfNoReturn = true;
   }
-  // Nothing is copied any more.
-  const returned = tolerate(run, () => giveTurnBack(run));
   await tellPointOfNoReturn(run);
   await handOver(run);
-  await returned;
   return 'RemovingSource';
 };
 
@@ -146,6 +143,7 @@ async function switchObjects(run: MigrationRun, request: Parameters<ClusterActiv
       const lasts = Date.now() - begun >= HELD_VOLUME_MILLISECONDS;
       if (failure?.reason !== 'PersistentVolumeRefused' || lasts) throw error;
       await report(run, 'CuttingOver', `waits: ${failure.message}`, { reason: failure.reason });
+      await tolerate(run, () => giveTurnBack(run));
       await nextLook(run, looks);
     }
   }

@@ -1,5 +1,6 @@
 /**
- * A migration's turn to sync: wanted before its mirror is put in, given back when it stands still or has ended.
+ * A migration's turn to sync: wanted before its mirror is put in, given back when it stands still or has ended. The cut-over is in it:
+ * a pod waits for that.
  *
  * Whoever waits for a target that does not answer or for an agent that is away holds up no other. What it takes up again without a turn, it does by
  * way of AwaitingDetach, where the next one is taken; only a closed volume goes on without, because its users wait for it. DRBD itself knows of no
