@@ -65,7 +65,7 @@ export function statefulSet(collector: string): Workload {
     writer: 'ledger-0',
     claim: 'data-ledger-0',
     kind: 'file',
-    size: '64Mi',
+    size: '32Mi',
     manifest: {
       apiVersion: 'apps/v1',
       kind: 'StatefulSet',
@@ -82,7 +82,7 @@ export function statefulSet(collector: string): Workload {
           },
         },
         volumeClaimTemplates: [
-          { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '64Mi' } } } },
+          { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '32Mi' } } } },
         ],
       },
     },
@@ -94,7 +94,7 @@ export function deployment(collector: string): Workload {
     writer: 'journal',
     claim: 'journal',
     kind: 'block',
-    size: '48Mi',
+    size: '24Mi',
     manifest: deviceDeployment('journal', blockWriter('journal', collector)),
   };
 }
