@@ -19,7 +19,7 @@ import {
 import { KEEPS_MIRROR, type Requirement } from './permission.ts';
 
 const LOOK_EVERY_MILLISECONDS = 500;
-/** The volume's table costs three programs to read: every so many looks, and whenever the sync seems done. */
+/** The volume's table costs two programs to read: every so many looks, and whenever the sync seems done. */
 const LOOKS_BETWEEN_TABLES = 20;
 const RECONNECTS = 3;
 
