@@ -44,7 +44,7 @@ export async function listMappedDevices(host: Host): Promise<ReadonlyMap<string,
  * an empty one; a device without a uuid does not name it.
  */
 export function parseMappedDevices(text: string): ReadonlyMap<string, MappedDevice> {
-  if (text.trim() === 'No devices found') return new Map();
+  if (['', 'No devices found'].includes(text.trim())) return new Map();
   const devices = text.split(/^(?=Name:)/m).map(parseMappedDevice);
   return new Map(devices.map((device) => [device.name, device]));
 }
