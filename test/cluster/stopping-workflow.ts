@@ -11,7 +11,7 @@ export async function findMigration(volume: string): Promise<void> {
 }
 
 export async function observeVolume(node: string): Promise<void> {
-  await onControlQueue({ node, summary: '', answered: [] }).observeVolume({ volume: 'data', pool: 'vg' });
+  await onControlQueue({ node, summary: '', answered: [] }).observeVolume({ volume: 'missing', pool: 'vg' });
 }
 
 export async function awaitSync(mirror: Mirror): Promise<void> {

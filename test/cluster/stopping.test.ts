@@ -87,7 +87,7 @@ async function stop(program: RunningProgram): Promise<{ readonly exitCode: numbe
 
 // Agents and controllers at once: most wait until time is up.
 describe.concurrent('an agent that is told to stop', () => {
-  /** An agent whose `vgs` waits for as long as a file is there. */
+  /** An agent whose `vgs` waits for as long as a file is there: it is asked for a volume that is not there. */
   async function agentWithSlowProgram() {
     const { node } = await addNode();
     const { environment, files } = await recordedNode(node);

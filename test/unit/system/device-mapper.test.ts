@@ -35,7 +35,8 @@ describe('the devices of a node', () => {
     expect(devices.get('LocalStorage_PoolHDD-data')).toMatchObject(data);
     expect(devices.get('LocalStorage_PoolHDD-data')?.uuid).toMatch(/^LVM-/);
     expect(devices.get('LocalStorage_PoolHDD-tp-tpool')?.openCount).toBe(3);
-    expect(devices.size).toBe(9);
+    expect(devices.get('vg-p')).toMatchObject({ number: '253:9', openCount: 1, table });
+    expect(devices.size).toBe(10);
   });
 
   test('show a table swap that was left halfway', () => {
