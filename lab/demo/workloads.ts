@@ -65,7 +65,7 @@ export function statefulSet(collector: string): Workload {
     writer: 'ledger-0',
     claim: 'data-ledger-0',
     kind: 'file',
-    size: '32Mi',
+    size: '64Mi',
     manifest: {
       apiVersion: 'apps/v1',
       kind: 'StatefulSet',
@@ -82,7 +82,7 @@ export function statefulSet(collector: string): Workload {
           },
         },
         volumeClaimTemplates: [
-          { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '32Mi' } } } },
+          { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '64Mi' } } } },
         ],
       },
     },
@@ -94,7 +94,7 @@ export function deployment(collector: string): Workload {
     writer: 'journal',
     claim: 'journal',
     kind: 'block',
-    size: '24Mi',
+    size: '48Mi',
     manifest: deviceDeployment('journal', blockWriter('journal', collector)),
   };
 }
