@@ -66,8 +66,8 @@ export type LogicalVolume = ReturnType<typeof toLogicalVolume>;
 export const parseVolumeGroups = (json: string): VolumeGroup[] => parseReport(json, 'vg', volumeGroupRow);
 export const parsePhysicalVolumes = (json: string): PhysicalVolume[] => parseReport(json, 'pv', physicalVolumeRow);
 export function parseLogicalVolumes(json: string): LogicalVolume[] {
-  const rows = Object.values(Object.groupBy(parseReport(json, 'seg', segmentRow), ({ lv_uuid }) => lv_uuid));
-  return rows.map((segments) => toLogicalVolume(segments![0]!, segments!));
+  const byVolume = Map.groupBy(parseReport(json, 'seg', segmentRow), ({ lv_uuid }) => lv_uuid);
+  return [...byVolume.values()].map((segments) => toLogicalVolume(segments[0]!, segments));
 }
 
 export async function listVolumeGroups(host: Host): Promise<VolumeGroup[]> {

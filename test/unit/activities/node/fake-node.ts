@@ -197,7 +197,7 @@ export class FakeNode {
         this.metadata.delete(nameOfImage(args.at(-1)!));
         return this.files.rm(args.at(-1)!);
       case 'vgs':
-        return JSON.stringify({ report: [{ vg: [{ vg_name: POOL, vg_size: '1', vg_free: '1', vg_extent_size: '1' }] }] });
+        return JSON.stringify({ report: [{ vg: [{ vg_name: POOL, vg_extent_size: '1' }] }] });
       case 'lvcreate':
         return this.#lvcreate(args);
       case 'lvchange':
@@ -223,10 +223,8 @@ export class FakeNode {
       row(name, sizeBytes, { segtype: 'thin-pool', data_percent: inPercent(dataPercent), chunk_size: String(chunkBytes) }),
     );
     const volumes = [...this.volumes].map(([name, { uuid, sizeBytes, tags, thinPool = '', dataPercent }]) => {
-      const device = this.devices.get(logicalVolumeDeviceName(POOL, name));
-      const active = { lv_active: device ? 'active' : '', lv_device_open: device?.open ? 'open' : '' };
       const thin = thinPool !== '' && { pool_lv: thinPool, segtype: 'thin', data_percent: inPercent(dataPercent) };
-      return row(name, sizeBytes, { lv_uuid: uuid, lv_tags: tags.join(','), ...active, ...thin });
+      return row(name, sizeBytes, { lv_uuid: uuid, lv_tags: tags.join(','), ...thin });
     });
     return [...volumes, ...pools];
   }
