@@ -34,7 +34,8 @@ export async function runDrain(lab: Lab, steps: Steps, options: DrainOptions): P
 }
 
 async function drainAndCheck(lab: Lab, steps: Steps, collector: Collector, options: DrainOptions): Promise<DrainResult> {
-  const workloads = [statefulSet, deployment].map((make) => make(`${COLLECTOR.address} ${COLLECTOR.port}`));
+  const address = `${COLLECTOR.address} ${COLLECTOR.port}`;
+  const workloads = [statefulSet(address, '32Mi'), deployment(address, '24Mi')];
   const idle = idleVolumes(options.volumes);
   await startWorkloads(lab, steps, collector, workloads, idle);
   const idleBefore = await hashIdleVolumes(lab, SOURCE, idle);

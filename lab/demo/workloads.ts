@@ -59,13 +59,14 @@ const container = (script: string, volume: object) => ({
   ...volume,
 });
 
-export function statefulSet(collector: string): Workload {
+/** @param size of its volume, as in a claim. */
+export function statefulSet(collector: string, size: string): Workload {
   const labels = { app: 'ledger' };
   return {
     writer: 'ledger-0',
     claim: 'data-ledger-0',
     kind: 'file',
-    size: '64Mi',
+    size,
     manifest: {
       apiVersion: 'apps/v1',
       kind: 'StatefulSet',
@@ -82,19 +83,20 @@ export function statefulSet(collector: string): Workload {
           },
         },
         volumeClaimTemplates: [
-          { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '64Mi' } } } },
+          { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: size } } } },
         ],
       },
     },
   };
 }
 
-export function deployment(collector: string): Workload {
+/** @param size of its volume, as in a claim. */
+export function deployment(collector: string, size: string): Workload {
   return {
     writer: 'journal',
     claim: 'journal',
     kind: 'block',
-    size: '48Mi',
+    size,
     manifest: deviceDeployment('journal', blockWriter('journal', collector)),
   };
 }

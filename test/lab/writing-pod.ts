@@ -7,6 +7,8 @@ import { DATA_FILE, statefulSet, type Workload } from '../../lab/demo/workloads.
 import { type Cluster, eventually, THIN_POOL } from './support.ts';
 
 const SOURCE = 'n1';
+/** Large enough to be struck in the middle of its copy. */
+const SIZE = '64Mi';
 
 /** For how long a write of the pod may be held up by whatever happens to the copy, and one second for the writer's own time and the emulation's. */
 export const LONGEST_STALL_SECONDS = 3 + 1;
@@ -28,7 +30,7 @@ export class WritingPod {
   static async with<T>(cluster: Cluster, test: (pod: WritingPod) => Promise<T>, { thin = false } = {}): Promise<T> {
     const collector = await Collector.listen();
     try {
-      const workload = statefulSet(`${COLLECTOR.address} ${COLLECTOR.port}`);
+      const workload = statefulSet(`${COLLECTOR.address} ${COLLECTOR.port}`, SIZE);
       const pod = new WritingPod(cluster, collector, workload, thin);
       await cluster.lab.createVolume({ name: workload.claim, node: SOURCE, size: workload.size, thin });
       await cluster.lab.apply(workload.manifest);
