@@ -107,7 +107,8 @@ function row(migration: Migration): string[] {
     migration.target || '-',
     migration.phase || 'Pending',
     show(migration.percent, (percent) => `${percent.toFixed(0)} %`),
-    show(migration.bytesPerSecond, (rate) => `${(rate / 2 ** 20).toFixed(0)} MiB/s`),
+    // A copy that ended between two looks has no rate.
+    show(migration.bytesPerSecond || undefined, (rate) => `${(rate / 2 ** 20).toFixed(0)} MiB/s`),
     show(migration.etaSeconds, (seconds) => `${Math.ceil(seconds)} s`),
     migration.message,
   ];

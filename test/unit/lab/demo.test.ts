@@ -121,6 +121,13 @@ describe('the table', () => {
     expect(lines.at(-1)).toBe('and 2 more');
   });
 
+  test.each<[string, Partial<Migration>, RegExp]>([
+    ['how fast and how long yet', { percent: 40, bytesPerSecond: 5 * 2 ** 20, etaSeconds: 7 }, /Syncing +40 % +5 MiB\/s +7 s/],
+    ['no rate where none was seen', { percent: 100, bytesPerSecond: 0, etaSeconds: 0 }, /Syncing +100 % +0 s/],
+  ])('says of a copy %s', (_, progress, line) => {
+    expect(renderTable([migration('a', progress)], 160)[1]).toMatch(line);
+  });
+
   function output(terminal: object): { readonly written: string[]; readonly stream: NodeJS.WriteStream } {
     const written: string[] = [];
     const write = (text: string): void => void written.push(text);
