@@ -2,10 +2,11 @@
  * The phases of a migration and HwameiStor's words for them.
  *
  *   Pending -> Reserving -> AwaitingDetach -> Preparing -> Syncing -> Verifying -> CuttingOver -> RemovingSource -> Completed
- *      any of these before CuttingOver -> Aborting -> Aborted
- *      any step that used up its retries -> NeedsAttention -> (retry) the phase it was in | (abort, before CuttingOver) Aborting
+ *      any of these before the point of no return -> Aborting -> Aborted
+ *      any step that used up its retries -> NeedsAttention -> (retry) the phase it was in | (abort, before the point of no return) Aborting
  *
- * An offline move awaits detach before Preparing. CuttingOver begins with the point of no return: from there a migration only goes forward.
+ * An offline move awaits detach before Preparing. CuttingOver closes the volume and then passes the point of no return: from there a migration only
+ * goes forward.
  */
 
 /** In the order above: how far a migration has come is judged by it. */
