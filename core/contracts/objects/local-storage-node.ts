@@ -1,4 +1,4 @@
-/** LocalStorageNode (lsn): a node with its pools. Its agent writes the status, the controller `state` and `conditions`. */
+/** LocalStorageNode (lsn): a node with its pools. Its agent writes spec and status, the controller the state Offline and the condition Evacuated. */
 import { z } from 'zod';
 import { bytesSchema, conditionSchema, conditionsSchema, ipv4Schema, nodeNameSchema, objectSchema, volumeGroupNameSchema } from './meta.ts';
 
