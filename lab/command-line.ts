@@ -1,11 +1,21 @@
-/** What the demo and the bench have in common: how they take their command line, and what they say where they fail. */
+/** How the lab's programs take their command line, and what they say where they fail. */
 import { LabExistsError } from './index.ts';
 import { PreflightError } from './preflight.ts';
 
-/** Where the command line is none its problem and the usage are said, and the process ends with 2. */
+/** Whether an argument asks for the usage. */
+export function asksForHelp(args: readonly string[]): boolean {
+  return args.includes('--help') || args.includes('-h');
+}
+
+/** Who asks for help gets the usage. Where the command line is none its problem and the usage are said, and the process ends with 2. */
 export function parseCommandLine<T>(parse: (args: string[]) => T, usage: string): T {
+  const args = process.argv.slice(2);
+  if (asksForHelp(args)) {
+    console.log(usage);
+    process.exit();
+  }
   try {
-    return parse(process.argv.slice(2));
+    return parse(args);
   } catch (error) {
     console.error(`${(error as Error).message}\n${usage}`);
     process.exit(2);

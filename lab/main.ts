@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { CommandError } from './command.ts';
+import { asksForHelp } from './command-line.ts';
 import { Lab, takeDownOnInterrupt, type VolumeRequest } from './index.ts';
 import type { Network } from './machines/index.ts';
 import { shellQuote } from './machines/ssh.ts';
@@ -25,7 +26,8 @@ const USAGE = `usage: npm run lab -- COMMAND
   heal NODE
   rate NODE 80mbit|off
   pressure NODE [NAMESPACE/]POD                         its kubelet evicts the pod, and leaves its volumes mounted for a while
-  down [--purge]`;
+  down [--purge]
+  --help                                                this text`;
 
 const COMMANDS: Readonly<Record<string, (args: string[]) => Promise<number | undefined> | Promise<void>>> = {
   up,
@@ -136,6 +138,10 @@ function networkNamed(name: string): Network | 'both' {
 
 try {
   const [name = '', ...args] = process.argv.slice(2);
+  if (asksForHelp([name])) {
+    console.log(USAGE);
+    process.exit();
+  }
   const command = COMMANDS[name];
   if (!command) throw new UsageError(name ? `no command is called ${name}` : 'which command?');
   process.exit((await command(args)) ?? 0);

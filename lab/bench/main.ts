@@ -18,7 +18,8 @@ const USAGE = `usage: npm run bench -- COMMAND [--write] [--keep]
   sync [--pairs 3] [--size 512Mi]     rates and latencies
   trigger [--runs 5]                  from a cordon to the first byte
   --write                             puts the tables into docs/performance.md
-  --keep                              leaves the lab running`;
+  --keep                              leaves the lab running
+  --help                              this text`;
 
 interface Bench {
   readonly name: string;

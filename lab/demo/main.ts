@@ -7,10 +7,6 @@ import { parseDemoOptions, USAGE } from './options.ts';
 import { printReport } from './report.ts';
 
 const options = parseCommandLine(parseDemoOptions, USAGE);
-if (options.help) {
-  console.log(USAGE);
-  process.exit();
-}
 /** The hashes are an option. Side by side, moves would share the one emulated processor of their nodes: they would end no sooner, and pods wait longer. */
 const CONTROLLER_ENVIRONMENT = { REHOME_HASH_CHECK: 'true', REHOME_SYNCS_PER_NODE: '1' };
 

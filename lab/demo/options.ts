@@ -18,7 +18,6 @@ export interface DrainOptions {
 
 export interface DemoOptions extends DrainOptions {
   readonly keep: boolean;
-  readonly help: boolean;
 }
 
 /** With more, the raw volume that a workload writes through might be full before all have moved. */
@@ -31,7 +30,6 @@ export function parseDemoOptions(args: string[]): DemoOptions {
     chaos: { type: 'boolean', default: false },
     volumes: { type: 'string', default: '0' },
     keep: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
   } as const;
   const { values } = parseArgs({ args, options });
   const volumes = /^\d+$/.test(values.volumes) ? Number(values.volumes) : Number.NaN;

@@ -8,7 +8,7 @@ import { Steps } from '../../../lab/index.ts';
 import { UsageError } from '../../../lab/usage-error.ts';
 
 describe('the demo', () => {
-  const plain = { online: false, chaos: false, volumes: 0, keep: false, help: false };
+  const plain = { online: false, chaos: false, volumes: 0, keep: false };
 
   test.each<[string, string[], object]>([
     ['drains as it does', [], plain],
@@ -19,8 +19,6 @@ describe('the demo', () => {
       { ...plain, online: true, chaos: true, volumes: 7, keep: true },
     ],
     ['takes as many volumes as it has time for', ['--volumes=50'], { ...plain, volumes: 50 }],
-    ['explains itself', ['--help'], { ...plain, help: true }],
-    ['explains itself in short', ['-h'], { ...plain, help: true }],
   ])('%s', (_, args, expected) => {
     expect(parseDemoOptions(args)).toEqual(expected);
   });
