@@ -45,11 +45,12 @@ async function prepareThin({ host, names }: MirrorStep): Promise<boolean> {
   return limitDiscards(host, await host.deviceNumber(names.devicePath), DISCARD_LIMIT_BYTES);
 }
 
-/** The target's logical volume, active. @throws LogicalVolumeConflict, PointOfNoReturnPassed, NoSuchThinPool, PoolFull */
+/** The target's logical volume, active. @throws LogicalVolumeConflict, PointOfNoReturnPassed, NoSuchThinPool, PoolFull, MirrorNotReady */
 async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume, { thin }: MirrorEndpoint): Promise<void> {
   const { volume, uid } = mirror.migration;
   const ours = tag(Tag.migration, uid);
   if (!found.logicalVolume) {
+    requireNothingCopied(mirror, found);
     const wanted = { volumeGroup: mirror.pool, name: volume, sizeBytes: mirror.sizeBytes, tags: [ours] };
     if (thin) requireThinRoom(mirror, thin, found);
     const created = thin ? createThinVolume(host, { ...wanted, thinPool: thin.pool }) : createLogicalVolume(host, wanted);
@@ -61,6 +62,15 @@ async function ensureVolume({ host, mirror }: MirrorStep, found: NodeVolume, { t
   }
   requireBeforeCutOver(found);
   if (!found.device) await activateLogicalVolume(host, found.logicalVolume);
+}
+
+/**
+ * DRBD's metadata says which blocks of a volume are copied, not of which one: with it a new volume would count as the whole copy that is gone.
+ * @throws MirrorNotReady
+ */
+function requireNothingCopied({ pool, migration }: Mirror, { metadata }: NodeVolume): void {
+  if (!metadata?.tags.ready) return;
+  throw failure('MirrorNotReady', `logical volume ${pool}/${migration.volume} is gone from the target, with all that was copied to it`);
 }
 
 /** Of a volume that stood before: one that was just made had room. */

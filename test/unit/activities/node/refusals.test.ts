@@ -205,6 +205,19 @@ describe('refused', () => {
     expect(cluster.n2.snapshot()).toMatchObject({ volumes: [{ name: 'data', content: 'of somebody else' }], resources: [] });
   });
 
+  test('a target that has lost its volume and kept the metadata of its mirror, which calls every block copied', async () => {
+    const cluster = newCluster();
+    const { n1, n2 } = cluster;
+    await copy(cluster);
+    const sourceEndpoint = await cluster.insist(n1, (agent) => agent.allocateEndpoint({ mirror, role: 'source' }));
+    n2.reboot();
+    n2.volumes.delete('data');
+    n2.devices.delete('LocalStorage_PoolHDD-data');
+    cluster.enter('AwaitingDetach');
+    expect(await typeOf(cluster.agent(n2).ensureTargetMirror({ mirror, sourceEndpoint }))).toBe('MirrorNotReady');
+    expect(n2.volumes.has('data')).toBe(false);
+  });
+
   test('a target with larger logical blocks', async () => {
     const cluster = newCluster();
     cluster.n2.logicalBlockSizeBytes = 4096;
