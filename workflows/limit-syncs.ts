@@ -16,6 +16,7 @@ export async function limitSyncs(before: Turns = NO_TURNS): Promise<void> {
   let turns = before;
   let changes = 0;
   let trouble: string | undefined;
+  let lookedAt = Date.now();
   setHandler(requestTurnSignal, (request, limits) => {
     changes += 1;
     turns = askForTurn(turns, request, limits);
@@ -34,7 +35,9 @@ export async function limitSyncs(before: Turns = NO_TURNS): Promise<void> {
     if (changes > seen) continue;
     if (turns.running.length + turns.waiting.length === 0) return;
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof limitSyncs>(turns);
-    if (await condition(() => changes > seen, SLOW_NET_MILLISECONDS)) continue;
+    // From the last look, not from the last change: those who wait ask again and again.
+    if (await condition(() => changes > seen, Math.max(lookedAt + SLOW_NET_MILLISECONDS - Date.now(), 1))) continue;
+    lookedAt = Date.now();
     // One that was terminated gives nothing back.
     try {
       for (const volume of await findEnded(turns)) turns = giveTurnBack(turns, volume);

@@ -147,3 +147,41 @@ test.concurrent('a migration whose volume somebody holds on to at the hand-over 
   await harness.migration().retry();
   expect(await harness.migration().result()).toMatchObject({ outcome: 'Completed' });
 });
+
+/** `data` has the only turn of its node and is held in a step; others wait for theirs. No drain looks after them. */
+async function othersWait(harness: Harness, step: string): Promise<{ others: string[]; open: () => void }> {
+  const { world, n1, data } = harness;
+  world.syncLimits.perNode = 1;
+  const gate = world.faults.gate(`${step} ${data}`);
+  await harness.migrate();
+  await gate.reached;
+  const others = [harness.volume('a'), harness.volume('b')];
+  for (const volume of others) {
+    world.addVolume(volume, n1);
+    await harness.migrate(volume);
+    await eventually(() => expect(harness.migrateObject(volume)).toMatchObject({ reason: 'WaitingForTurn' }));
+  }
+  return { others, open: gate.open };
+}
+
+const haveMoved = (harness: Harness, volumes: readonly string[]) =>
+  eventually(() => expect(volumes.map((volume) => harness.migrateObject(volume).phase)).toEqual(volumes.map(() => 'Completed')));
+
+test.concurrent('the turn of one that was terminated goes to the next also while several ask for theirs all the time', async ({
+  harness,
+}) => {
+  const { others, open } = await othersWait(harness, 'awaitSync');
+  await harness.migration().terminate();
+  open();
+  await haveMoved(harness, others);
+});
+
+test.concurrent('the turn of one that was terminated in its cut-over goes to the next when the run after it has ended', async ({
+  harness,
+}) => {
+  const { others, open } = await othersWait(harness, 'switchObjects');
+  await harness.migration().terminate();
+  open();
+  expect(await (await harness.migrate()).result()).toMatchObject({ outcome: 'Completed' });
+  await haveMoved(harness, others);
+});

@@ -19,6 +19,8 @@ export const observe: RunStage = async (run) => {
   const [found] = await Promise.all([inCluster(run, 'find the record', (cluster) => cluster.findMigration({ volume })), look(run)]);
   // This run is a reset of one that has ended: what it knows is of the past, and what is to be done now is for a run that knows nothing yet.
   if (run.ref && found?.ref.uid !== run.ref.uid) return 'NothingToMove';
+  // A run before this one may have asked for a turn, and not given it back.
+  if (found && !run.ref) run.turnWanted = true;
   if (found) adoptRecord(run, found);
   if (run.sourceNode !== lookedFrom) await look(run);
   const record = found && { ...found, pointOfNoReturn: run.pointOfNoReturn };
