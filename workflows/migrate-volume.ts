@@ -32,7 +32,7 @@ import { lookAtNodes, observe } from './migration/observe.ts';
 import { park } from './migration/park.ts';
 import { awaitDetach, reserve } from './migration/place.ts';
 import { introduce } from './migration/report.ts';
-import { beginRun, type MigrationRun } from './migration/run.ts';
+import { beginRun, type Inheritance, leaveBehind, type MigrationRun } from './migration/run.ts';
 import { isOutcome, type RunStage, type Stage } from './migration/stages.ts';
 import { pauseAfterSetback, tolerate } from './migration/steps.ts';
 import { giveTurnBack } from './migration/turn.ts';
@@ -59,9 +59,13 @@ const NOT_ABORTABLE: readonly Stage[] = ['Observing', 'LeavingTarget', 'Aborting
 const MIRROR_ERRORS: readonly string[] = ['MirrorNotReady', 'MirrorBypassed'];
 const MAXIMUM_SETBACKS = 6;
 
-/** @param followers of the run before, where the history became too long. */
-export async function migrateVolume(input: MigrateVolumeInput, followers: readonly string[] = []): Promise<MigrationEnded> {
-  const run = beginRun(input);
+/** @param followers of the run before, where the history became too long. @param inheritance the same run's. */
+export async function migrateVolume(
+  input: MigrateVolumeInput,
+  followers: readonly string[] = [],
+  inheritance?: Inheritance,
+): Promise<MigrationEnded> {
+  const run = beginRun(input, inheritance);
   for (const follower of followers) run.inbox.followers.add(follower);
   run.inbox.listen();
   setHandler(progressQuery, () => progressOf(run));
@@ -85,7 +89,7 @@ async function drive(run: MigrationRun): Promise<MigrationOutcome> {
   while (!isOutcome(next)) {
     // Only on coming round again: a new run begins with Observing, and each gets through once. Between two stages nothing is under way.
     const renew = passed.has(next) && workflowInfo().continueAsNewSuggested && !run.inbox.abort;
-    if (renew) await continueAsNew<typeof migrateVolume>(run.input, [...run.inbox.followers]);
+    if (renew) await continueAsNew<typeof migrateVolume>(run.input, [...run.inbox.followers], leaveBehind(run));
     passed.add(next);
     next = await runStage(run, next);
   }

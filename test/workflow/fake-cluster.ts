@@ -45,10 +45,10 @@ export const CLUSTER_ACTIVITIES = [
 
 export function createFakeClusterActivities(world: World, workflows: MigrationWorkflows, turns: SyncTurns): ClusterActivities {
   const activities: ClusterActivities = {
-    async observeVolume({ volume, sourceNode, trigger, ref }) {
+    async observeVolume({ volume, sourceNode, trigger }) {
       const objects = world.volumes.get(volume);
       const node = world.node(sourceNode);
-      const migrate = ref && world.openMigrate(volume);
+      const migrate = world.openMigrate(volume);
       const percent = migrate?.percent;
       const stays = objects?.stays && inWords(volume, objects.stays);
       const companions = migrate && objects && objects.companions.length > 0 ? companionsVerdict(world, migrate) : undefined;

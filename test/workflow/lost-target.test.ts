@@ -122,6 +122,10 @@ describe.concurrent('a target', { timeout: 120_000 }, () => {
     await harness.startAgent(n2);
     await harness.migration().result();
     expectMoved(harness);
+    // It looked no more often for that it could not leave.
+    const { events } = await harness.migration().history();
+    const waits = (events ?? []).flatMap(({ timerStartedEventAttributes }) => timerStartedEventAttributes?.startToFireTimeout ?? []);
+    expect(Math.min(...waits.map((wait) => Number(wait.seconds ?? 0) * 1000 + (wait.nanos ?? 0) / 1e6))).toBeGreaterThanOrEqual(500);
   });
 
   test('an abort while another target is taken puts everything back', async ({ harness }) => {

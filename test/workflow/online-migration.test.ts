@@ -91,4 +91,26 @@ describe.concurrent('a volume that is copied beside its users', () => {
     await migration.result();
     expectMoved(harness);
   });
+
+  test('is for a person where the closed volume never becomes the same, also if a pod waits for it by then', async ({ harness }) => {
+    const { world, n1, data } = harness;
+    const volume = usedVolume(harness);
+    const migration = await harness.migrate();
+    await ready(harness);
+    // Something may have been written past the mirror, and nothing makes the two alike.
+    world.node(n1).mirrors.get(data)!.volumeSectors += 8;
+    world.restless = true;
+    const verifying = world.faults.gate(`verifyMirror ${n1}`);
+    volume.heldBy = [];
+    await migration.lookAgain();
+    await verifying.reached;
+    expect(world.node(n1).volumes.get(data)?.active).toBe(false);
+    volume.heldBy = ['pod default/db-0'];
+    await migration.lookAgain();
+    verifying.open();
+    await eventually(() => expect(harness.migrateObject()).toMatchObject({ phase: 'NeedsAttention', reason: 'VerifyIncomplete' }));
+    await migration.abort();
+    expect(await migration.result()).toMatchObject({ outcome: 'Aborted' });
+    expect(world.node(n1).volumes.get(data)?.active).toBe(true);
+  });
 });

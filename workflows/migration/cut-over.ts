@@ -19,7 +19,7 @@ import { mayLeave } from './place.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror, requireRef } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
-import { control, inCluster, nextLook, pauseAfterSetback, sync, tolerate } from './steps.ts';
+import { control, inCluster, nextLook, pauseBefore, sync, tolerate } from './steps.ts';
 import { giveTurnBack } from './turn.ts';
 import { prove } from './verify.ts';
 
@@ -54,6 +54,7 @@ async function close(run: MigrationRun): Promise<Stage | undefined> {
   const verdict = await closeSource(run, mirror);
   if (!mayClose(verdict)) return whereElse(run, verdict);
   run.closed = true;
+  run.heldOpen = 0;
   if (verdict.kind !== 'proven') {
     run.verified = false;
     await report(run, 'CuttingOver', `${verdict.message}: verifies the closed volume`);
@@ -86,7 +87,10 @@ async function whereElse(run: MigrationRun, verdict: DetachVerdict): Promise<Sta
       return 'Syncing';
     case 'inUse':
       await report(run, 'AwaitingDetach', verdict.message);
-      await pauseAfterSetback(run);
+      run.heldOpen += 1;
+      // Mostly a pod's last moment. Else it may last, and nothing is wrong with the mirror.
+      if (run.heldOpen > 1) await giveTurnBack(run);
+      await pauseBefore(run, run.heldOpen);
       return 'AwaitingDetach';
   }
 }

@@ -13,7 +13,7 @@ import type { MigrationRun } from './run.ts';
 
 /** @param away the node whose agent a step waits for. */
 export function lookAfterTarget(run: MigrationRun, away: string | undefined): void {
-  if (away === undefined || away !== run.target?.node) {
+  if (away === undefined || away !== run.target?.node || !mayLeaveTarget(run)) {
     delete run.targetAwaySince;
     return;
   }
@@ -37,6 +37,9 @@ export function notePeerLost(run: MigrationRun, askedAt: number): boolean {
   return run.leaving !== undefined;
 }
 
+/** Before it was begun there is nothing to leave; then, until it has the volume. */
+const mayLeaveTarget = ({ pointOfNoReturn, begun }: MigrationRun): boolean => !pointOfNoReturn && begun !== undefined;
+
 function leave(run: MigrationRun, what: string): void {
-  if (!run.pointOfNoReturn && run.begun) run.leaving = { why: `${what} for ${TARGET_LOST_MILLISECONDS / 1000} s`, refusal: 'TargetLost' };
+  if (mayLeaveTarget(run)) run.leaving = { why: `${what} for ${TARGET_LOST_MILLISECONDS / 1000} s`, refusal: 'TargetLost' };
 }

@@ -68,6 +68,10 @@ export interface MigrationRun {
   verifyClosed: boolean;
   /** How often something was begun again since the mirror last got further. */
   setbacks: number;
+  /** How often in a row the volume could not be closed, because something on its node has it open. */
+  heldOpen: number;
+  /** Of the run before, until the record says whether it is of the same mirror. */
+  inheritedProof?: Inheritance['proof'];
   /** Nodes that turned out to be no target, by name. */
   readonly givenUp: Record<string, GivenUp>;
   /** Since when its agent is away while a step waits for it, in milliseconds since 1970. */
@@ -88,9 +92,20 @@ export interface MigrationRun {
   sourceSha256?: string;
 }
 
-export function beginRun(input: MigrateVolumeInput): MigrationRun {
+/** What a run leaves to the one after it where its history became too long, and no record has. */
+export interface Inheritance {
+  readonly givenUp: Readonly<Record<string, GivenUp>>;
+  /** What was found out of the mirror of one pairing of one migration. */
+  readonly proof?: Pick<MigrationRun, 'verified' | 'uncompared' | 'verifyClosed'> & {
+    readonly migrationUid: string;
+    readonly pairing: number;
+  };
+}
+
+export function beginRun(input: MigrateVolumeInput, inheritance?: Inheritance): MigrationRun {
   return {
     input,
+    ...(inheritance?.proof && { inheritedProof: inheritance.proof }),
     inbox: new Inbox(),
     sourceNode: input.sourceNode,
     looks: 0,
@@ -106,7 +121,8 @@ export function beginRun(input: MigrateVolumeInput): MigrationRun {
     closed: false,
     verifyClosed: false,
     setbacks: 0,
-    givenUp: {},
+    heldOpen: 0,
+    givenUp: { ...inheritance?.givenUp },
     turnWanted: false,
     pointOfNoReturn: false,
     abortedByPerson: false,
@@ -114,7 +130,12 @@ export function beginRun(input: MigrateVolumeInput): MigrationRun {
   };
 }
 
-/** Takes over what the durable record says. */
+export function leaveBehind({ ref, pairing, givenUp, verified, uncompared, verifyClosed }: MigrationRun): Inheritance {
+  if (!ref || pairing === undefined) return { givenUp };
+  return { givenUp, proof: { migrationUid: ref.uid, pairing, verified, uncompared, verifyClosed } };
+}
+
+/** Takes over what the durable record says, and what the run before knew of the mirror in it. */
 export function adoptRecord(run: MigrationRun, record: MigrationRecord): void {
   const { phase, parkedIn, pointOfNoReturn, abortedByPerson, ...known } = record;
   Object.assign(run, known);
@@ -123,6 +144,11 @@ export function adoptRecord(run: MigrationRun, record: MigrationRecord): void {
   run.abortedByPerson ||= abortedByPerson;
   const mirror = mirrorOf(run);
   if (mirror) run.begun ??= mirror;
+  const { inheritedProof } = run;
+  delete run.inheritedProof;
+  if (!inheritedProof) return;
+  const { migrationUid, pairing, ...proof } = inheritedProof;
+  if (migrationUid === record.ref.uid && pairing === record.pairing) Object.assign(run, proof);
 }
 
 /** The mirror of the pairing that was begun; undefined: none was. */

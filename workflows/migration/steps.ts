@@ -69,10 +69,15 @@ export async function nextLook(run: MigrationRun, looks: number): Promise<void> 
   await condition(() => run.looks > looks);
 }
 
-/** Before something is begun again: longer each time, but not after news, and not when it is to be taken back. */
+/** Before something is begun again. */
 export async function pauseAfterSetback(run: MigrationRun): Promise<void> {
-  const { looks } = run;
-  const milliseconds = Math.min(1000 * 2 ** run.setbacks, 60_000);
   run.setbacks += 1;
+  await pauseBefore(run, run.setbacks);
+}
+
+/** Longer each time, but not after news, and not when it is to be taken back. @param attempt counted from 1. */
+export async function pauseBefore(run: MigrationRun, attempt: number): Promise<void> {
+  const { looks } = run;
+  const milliseconds = Math.min(1000 * 2 ** (attempt - 1), 60_000);
   await condition(() => run.looks > looks || run.inbox.abort !== undefined, milliseconds);
 }

@@ -35,7 +35,7 @@ export async function prove(run: MigrationRun): Promise<Stage | undefined> {
       return undefined;
     }
     if (futile >= MAXIMUM_FUTILE_PASSES) {
-      if (requireFacts(run).heldBy.length > 0) {
+      if (!run.closed && requireFacts(run).heldBy.length > 0) {
         run.verifyClosed = true;
         return 'AwaitingDetach';
       }
