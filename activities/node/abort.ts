@@ -5,14 +5,27 @@ import type { Phase } from '../../core/contracts/phases.ts';
 import { activateLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { removeMetadataVolume } from './cut-over.ts';
 import type { NodeDependencies } from './dependencies.ts';
+import { failure } from './failure.ts';
 import { act, lookAround, type MirrorStep, type NodeVolume, requireBeforeCutOver } from './mirror-step.ts';
 import { tag } from './mirror-tags.ts';
 import { takeMirrorDown } from './take-mirror-down.ts';
 
 const TAKING_BACK = ['Aborting', 'Preparing'] as const satisfies readonly Phase[];
 
-export function restoreSource(deps: NodeDependencies, mirror: Mirror): Promise<void> {
-  return act(deps, mirror, { role: 'source', phases: TAKING_BACK, pointOfNoReturn: false }, restore);
+/** @param deleted nobody wants the volume any more. @throws PointOfNoReturnPassed, LogicalVolumeMissing, SourceDiskLost */
+export function restoreSource(deps: NodeDependencies, mirror: Mirror, deleted: boolean): Promise<void> {
+  return act(deps, mirror, { role: 'source', phases: TAKING_BACK, pointOfNoReturn: false }, async (step) => {
+    if (!deleted) await requireVolume(step);
+    await restore(step);
+  });
+}
+
+/** The copy is taken away next. Where the source has nothing any more, it is all that there is. */
+async function requireVolume(step: MirrorStep): Promise<void> {
+  const { pool, migration, target } = step.mirror;
+  if ((await lookAround(step)).logicalVolume) return;
+  const message = `logical volume ${pool}/${migration.volume} has gone from the source: what ${target.node} has of it is kept`;
+  throw failure('LogicalVolumeMissing', message);
 }
 
 export function discardTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {

@@ -15,6 +15,7 @@ import {
   openStep,
   pairOf,
   requireMetadata,
+  requireOwnDisk,
 } from './mirror-step.ts';
 import { KEEPS_MIRROR, type Requirement } from './permission.ts';
 
@@ -103,8 +104,10 @@ const SOURCE_LOST = {
 async function findBroken(
   step: MirrorStep,
   minor: number,
-  { device, resource }: KernelState,
+  kernel: KernelState,
 ): Promise<Exclude<SyncOutcome, { kind: 'synced' }> | undefined> {
+  requireOwnDisk(kernel);
+  const { device, resource } = kernel;
   if (!isAttached(resource) || resource?.minor !== minor) {
     return SOURCE_LOST;
   }

@@ -61,7 +61,10 @@ export function createNodeActivities(deps: NodeDependencies): NodeActivities {
     },
     removeSource: async (request) => removeSource(deps, ofMirror(request)),
     releaseTarget: async (request) => releaseTarget(deps, ofMirror(request)),
-    restoreSource: async (request) => restoreSource(deps, ofMirror(request)),
+    restoreSource: async (request) => {
+      const { mirror, deleted } = requestSchemas.restore.parse(request);
+      return restoreSource(deps, mirror, deleted === true);
+    },
     discardTarget: async (request) => discardTarget(deps, ofMirror(request)),
   };
 }

@@ -151,6 +151,21 @@ export function leadsThroughMirror(device: MappedDevice, minor: number | undefin
   return minor !== undefined && others.length === 0 && line?.target === 'linear' && line.args === `${mirrorDeviceNumber(minor)} 0`;
 }
 
+/** DRBD's words for a disk that it had and has no more. */
+const LOST_DISKS: readonly string[] = ['Failed', 'Detaching', 'Diskless'];
+
+/**
+ * For the source, before anything is led back to its disk or copied from it. DRBD gives a disk up at its first I/O error (on-io-error=detach is the
+ * default) and serves the volume's users from the other end, if that is whole: what they have written since, this disk lacks. @throws SourceDiskLost
+ */
+export function requireOwnDisk({ device, resource }: KernelState): void {
+  const { state, minor } = resource ?? {};
+  if (!device || !state || !leadsThroughMirror(device, minor)) return;
+  if (!LOST_DISKS.includes(state.disk) || state.peerDisk === 'Inconsistent') return;
+  const message = `DRBD has given up the disk beneath ${device.name} after an error (see the kernel's log): what was written since is on the other node alone`;
+  throw failure('SourceDiskLost', message);
+}
+
 /** uid of the migration that passed its point of no return with this volume. */
 export const cutOverBy = ({ logicalVolume }: NodeVolume): string | undefined => logicalVolume && tagValue(logicalVolume.tags, Tag.cutOver);
 

@@ -7,10 +7,11 @@ import type { Host } from '../../system/host.ts';
 import { listVolumeGroups } from '../../system/lvm/report.ts';
 import type { NodeDependencies } from './dependencies.ts';
 import { mirrorNames } from './mirror-names.ts';
-import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, openDriver } from './mirror-step.ts';
+import { isAttached, leadsThroughMirror, type NodeVolume, observeNodeVolume, openDriver, requireOwnDisk } from './mirror-step.ts';
 import { tagValue } from './mirror-tags.ts';
 import { thinVolumeOf } from './thin-volume.ts';
 
+/** @throws SourceDiskLost */
 export async function observeVolume(
   deps: NodeDependencies,
   { volume, pool }: { readonly volume: string; readonly pool: string },
@@ -18,6 +19,8 @@ export async function observeVolume(
   const { host } = deps;
   const step = { host, deps, drbd: await openDriver(deps), names: mirrorNames(pool, volume) };
   const found = await observeNodeVolume(step, pool, volume);
+  // Whatever else stands there: nothing is to be begun anew from such a disk.
+  requireOwnDisk(found);
   const extentSizeBytes = found.logicalVolume?.extentSizeBytes ?? (await readExtentSize(host, pool));
   if (extentSizeBytes === undefined) return { volumeGroupFound: false };
   const logicalVolume = await describeLogicalVolume(host, found);

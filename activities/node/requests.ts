@@ -52,6 +52,7 @@ const sectorRangeSchema = z.object({ startSector: z.int().nonnegative(), sectors
 export const requestSchemas = {
   volume: z.object({ volume: localVolumeNameSchema, pool: volumeGroupNameSchema }),
   mirror: z.object({ mirror: mirrorSchema }),
+  restore: z.object({ mirror: mirrorSchema, deleted: z.literal(true).optional() }),
   mirrorAndRole: z.object({ mirror: mirrorSchema, role: roleSchema }),
   targetMirror: z.object({ mirror: mirrorSchema, sourceEndpoint: endpointSchema, inUse: z.boolean().default(false) }),
   sourceMirror: z.object({ mirror: mirrorSchema, targetEndpoint: endpointSchema }),

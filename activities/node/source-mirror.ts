@@ -100,10 +100,21 @@ function checkTable({ name, table }: MappedDevice): void {
     throw failure('TableNotSupported', `${name} has a table of type ${other.target} (${other.args}), beneath which no mirror can be put`);
 }
 
+/** The mirror was made of what the volume was then: LVM may have moved or changed it since. @throws MirrorBypassed */
+function requireSameTable({ device, back, resource }: NodeVolume): void {
+  if (!device || !back || leadsThroughMirror(device, resource?.minor) || formatTable(back.table) === formatTable(device.table)) return;
+  throw failure(
+    'MirrorBypassed',
+    `${device.name} has changed since the mirror was made beneath it, which has to begin anew as a new pairing`,
+  );
+}
+
 /** Waits for the handshake, swaps the table, and keeps the counters, in this order: a crash before the last is repeated whole, the sync still paused. */
 async function insert(step: MirrorStep, found: NodeVolume, pair: MirrorPair): Promise<SourceMirror['base']> {
   await awaitHandshake(step, pair);
-  const base = await insertMirror(step, found.device, pair.minor);
+  const now = await lookAround(step);
+  requireSameTable(now);
+  const base = await insertMirror(step, now.device, pair.minor);
   await changeMetadata(step, requireMetadata(step, found), { addTags: [writeBaseTag(base)] });
   return base;
 }

@@ -100,7 +100,7 @@ async function otherBeingVerified({ drbd, names }: MirrorStep): Promise<string |
 
 /** @param since what it answered before the verify: then it also says what this end skipped. */
 export async function readTargetCounter(deps: NodeDependencies, mirror: Mirror, since?: number): Promise<TargetCounter> {
-  const step = await openStep(deps, mirror, { role: 'target', phases: VERIFIES });
+  const step = await openStep(deps, mirror, { role: 'target', phases: [...VERIFIES, 'AwaitingDetach'] });
   const { state, ...local } = await requireMirror(step);
   const { readKib } = state;
   if (since !== undefined) return { readKib, ...named(await step.drbd.skippedByVerify(local, since)) };

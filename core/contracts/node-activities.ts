@@ -132,7 +132,7 @@ export interface NodeActivities {
   /** sync, source, phases Syncing, Verifying, AwaitingDetach, CuttingOver. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
   awaitSync(request: { readonly mirror: Mirror }): Promise<SyncOutcome>;
 
-  /** control, target, phases Verifying, CuttingOver. Before a verify and after it. @param request.logPosition what it answered before the verify. */
+  /** control, target, phases Verifying, CuttingOver; AwaitingDetach for a copy that waits. Before a verify, after it, and whenever the target was away. @param request.logPosition what it answered before the verify. */
   readTargetCounter(request: { readonly mirror: Mirror; readonly logPosition?: number }): Promise<TargetCounter>;
 
   /** sync, source, phases Verifying, CuttingOver. One verify of the whole device, or of these ranges one by one; heartbeats SyncProgress. Repairs nothing. */
@@ -168,8 +168,8 @@ export interface NodeActivities {
   /** control, target, phase RemovingSource, past the point of no return. The tags of the migration go: what is left is a plain volume. */
   releaseTarget(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, source, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. The exact state from before. @throws PointOfNoReturnPassed. */
-  restoreSource(request: { readonly mirror: Mirror }): Promise<void>;
+  /** control, source, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. The exact state from before. @param request.deleted nobody wants the volume any more: it need not be there. @throws PointOfNoReturnPassed, LogicalVolumeMissing, SourceDiskLost */
+  restoreSource(request: { readonly mirror: Mirror; readonly deleted?: true }): Promise<void>;
 
   /** control, target, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. What this migration made here goes. @throws PointOfNoReturnPassed. */
   discardTarget(request: { readonly mirror: Mirror }): Promise<void>;

@@ -83,7 +83,7 @@ export function createFakeMirrorSteps(world: World, node: Node, permitted: Permi
     },
 
     async readTargetCounter({ mirror }) {
-      permitted(mirror, 'target', VERIFIES);
+      permitted(mirror, 'target', [...VERIFIES, 'AwaitingDetach']);
       const state = node.mirrors.get(mirror.migration.volume);
       if (!state?.attached) throw fail('MirrorNotReady', 'the mirror is not up');
       return { readKib: state.readKib };

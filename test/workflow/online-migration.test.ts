@@ -63,18 +63,38 @@ describe.concurrent('a volume that is copied beside its users', () => {
   });
 
   test('has its target brought back after a restart, while it waits', async ({ harness }) => {
-    const { world, n2, data } = harness;
+    const { world, n1, n2 } = harness;
     const volume = usedVolume(harness);
     const migration = await harness.migrate();
     await ready(harness);
     world.reboot(n2);
     await migration.lookAgain();
-    await eventually(() => expect(world.node(n2).mirrors.get(data)?.attached).toBe(true));
+    // Its disk may not be what it was: it is compared again.
+    await eventually(() => expect(world.node(n1).compared).toEqual(['everything', 'everything']));
+    await ready(harness);
     volume.heldBy = [];
     await migration.lookAgain();
     await migration.result();
     expectMoved(harness);
     expect(harness.migrateObject().pairing).toBe(1);
+  });
+
+  test('is not compared again after its target was only out of reach', async ({ harness }) => {
+    const { world, n1, n2 } = harness;
+    const volume = usedVolume(harness);
+    const migration = await harness.migrate();
+    await ready(harness);
+    world.node(n2).storageCut = true;
+    await migration.lookAgain();
+    await eventually(() => expect(harness.migrateObject().message).toMatch('are not connected'));
+    world.node(n2).storageCut = false;
+    await migration.lookAgain();
+    await ready(harness);
+    volume.heldBy = [];
+    await migration.lookAgain();
+    await migration.result();
+    expectMoved(harness);
+    expect(world.node(n1).compared).toEqual(['everything']);
   });
 
   test('is verified once it is closed, where no verify beside its users comes to an end', async ({ harness }) => {

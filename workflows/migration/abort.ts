@@ -31,8 +31,9 @@ export const takeBack: RunStage = async (run) => {
 /** @returns cutOver: it was marked already, and is not given back. */
 export async function restoreSource(run: MigrationRun, mirror: Mirror): Promise<'restored' | 'cutOver'> {
   const { node } = mirror.source;
+  const deleted = run.facts !== undefined && run.facts.localVolume === undefined;
   try {
-    await control(run, node, `restore the volume on ${node}`, (agent) => agent.restoreSource({ mirror }));
+    await control(run, node, `restore the volume on ${node}`, (agent) => agent.restoreSource({ mirror, ...(deleted && { deleted }) }));
     return 'restored';
   } catch (error) {
     if (failureOf(error)?.reason !== 'PointOfNoReturnPassed') throw error;

@@ -1,7 +1,7 @@
 /** The mirror: put in on both nodes, in sync, put in again after whatever took it away. */
 import { CancellationScope } from '@temporalio/workflow';
 import type { Mirror, MirrorEndpoint } from '../../core/contracts/migration.ts';
-import type { MirrorRole, TargetMirror } from '../../core/contracts/node-activities.ts';
+import type { MirrorRole, TargetCounter, TargetMirror } from '../../core/contracts/node-activities.ts';
 import type { Refusal } from '../../core/contracts/reasons.ts';
 import { failureOf } from '../failure.ts';
 import { look } from './attend.ts';
@@ -183,7 +183,20 @@ export async function tend(run: MigrationRun): Promise<Stage | undefined> {
   if (notePeerLost(run, askedAt)) return 'LeavingTarget';
   await report(run, 'AwaitingDetach', describeApart(run, mirror, outcome.message));
   await attachTarget(run, mirror);
+  // What was proven is what its disk had then. Attached anew it may lack what a cache held, or be an older one: DRBD knows only what it has sent. The
+  // counter tells, which begins again at 0.
+  const { readKib } = await readTargetCounter(run, mirror);
+  run.verified &&= readKib === run.provenReadKib;
   return undefined;
+}
+
+export function readTargetCounter(
+  run: MigrationRun,
+  mirror: Mirror,
+  position: { readonly logPosition?: number } = {},
+): Promise<TargetCounter> {
+  const { node } = mirror.target;
+  return control(run, node, `read the counter on ${node}`, (agent) => agent.readTargetCounter({ mirror, ...position }));
 }
 
 /** The source sees only that the target does not answer; why, the target may have said. */

@@ -62,6 +62,8 @@ export interface MigrationRun {
   verified: boolean;
   /** What it skipped, to be compared once the volume is closed. */
   uncompared: readonly SectorRange[];
+  /** What the target's counter said after it, in KiB: where it says something else, its disk was attached anew since. */
+  provenReadKib?: number;
   /** The volume's device was removed: nobody can write to it. */
   closed: boolean;
   /** Its users write so much that no verify beside them comes to an end: the closed volume is verified. */
@@ -96,7 +98,7 @@ export interface MigrationRun {
 export interface Inheritance {
   readonly givenUp: Readonly<Record<string, GivenUp>>;
   /** What was found out of the mirror of one pairing of one migration. */
-  readonly proof?: Pick<MigrationRun, 'verified' | 'uncompared' | 'verifyClosed'> & {
+  readonly proof?: Pick<MigrationRun, 'verified' | 'uncompared' | 'provenReadKib' | 'verifyClosed'> & {
     readonly migrationUid: string;
     readonly pairing: number;
   };
@@ -130,9 +132,10 @@ export function beginRun(input: MigrateVolumeInput, inheritance?: Inheritance): 
   };
 }
 
-export function leaveBehind({ ref, pairing, givenUp, verified, uncompared, verifyClosed }: MigrationRun): Inheritance {
+export function leaveBehind({ ref, pairing, givenUp, verified, uncompared, provenReadKib, verifyClosed }: MigrationRun): Inheritance {
   if (!ref || pairing === undefined) return { givenUp };
-  return { givenUp, proof: { migrationUid: ref.uid, pairing, verified, uncompared, verifyClosed } };
+  const proof = { verified, uncompared, verifyClosed, ...(provenReadKib !== undefined && { provenReadKib }) };
+  return { givenUp, proof: { migrationUid: ref.uid, pairing, ...proof } };
 }
 
 /** Takes over what the durable record says, and what the run before knew of the mirror in it. */

@@ -3,7 +3,7 @@ import type { SectorRange } from '../../core/contracts/node-activities.ts';
 import { bytesIn } from '../../core/domain/sector-ranges.ts';
 import { judgeVerify, type VerifyVerdict } from '../../core/domain/verify-proof.ts';
 import { MigrationFailure } from '../failure.ts';
-import { catchUp } from './mirror.ts';
+import { catchUp, readTargetCounter } from './mirror.ts';
 import { report } from './report.ts';
 import { type MigrationRun, requireFacts, requireMirror } from './run.ts';
 import type { RunStage, Stage } from './stages.ts';
@@ -26,9 +26,9 @@ export const verify: RunStage = async (run) => {
 export async function prove(run: MigrationRun): Promise<Stage | undefined> {
   for (let futile = 0; ; futile++) {
     if (!mayGoOn(run)) return 'AwaitingDetach';
-    const verdict = await verifyOnce(run);
+    const { verdict, readKib } = await verifyOnce(run);
     const uncompared = stillToCompare(verdict);
-    Object.assign(run, { verified: uncompared !== undefined, uncompared: uncompared ?? [] });
+    Object.assign(run, { verified: uncompared !== undefined, uncompared: uncompared ?? [], provenReadKib: readKib });
     if (verdict.kind === 'proven') return undefined;
     if (verdict.kind === 'skipped' && !run.closed) {
       await report(run, run.phase, `${verdict.message}: compares it once the volume is closed`);
@@ -55,19 +55,18 @@ function stillToCompare(verdict: VerifyVerdict): readonly SectorRange[] | undefi
 }
 
 /** The whole device, or what a verify of all the rest has skipped. */
-async function verifyOnce(run: MigrationRun): Promise<VerifyVerdict> {
+async function verifyOnce(run: MigrationRun): Promise<{ readonly verdict: VerifyVerdict; readonly readKib: number }> {
   const mirror = requireMirror(run);
   const { source, target } = mirror;
   const { closed } = run;
   const ranges = run.verified && run.uncompared.length > 0 ? run.uncompared : undefined;
-  const readCounter = (position: { readonly logPosition?: number } = {}) =>
-    control(run, target.node, `read the counter on ${target.node}`, (agent) => agent.readTargetCounter({ mirror, ...position }));
-  const { readKib: readKibBefore, ...position } = await readCounter();
+  const { readKib: readKibBefore, ...position } = await readTargetCounter(run, mirror);
   const summary = `verify ${source.node} against ${target.node}`;
   const report = await sync(run, source.node, summary, (agent) => agent.verifyMirror({ mirror, ...(ranges && { ranges }) }));
-  const { readKib: readKibAfter, skipped: skippedByTarget } = await readCounter(position);
+  const { readKib: readKibAfter, skipped: skippedByTarget } = await readTargetCounter(run, mirror, position);
   const sizeBytes = ranges ? bytesIn(ranges) : mirror.sizeBytes;
-  return judgeVerify({ sizeBytes, readKibBefore, readKibAfter, report, skippedByTarget, closed });
+  const verdict = judgeVerify({ sizeBytes, readKibBefore, readKibAfter, report, skippedByTarget, closed });
+  return { verdict, readKib: readKibAfter };
 }
 
 function repair(run: MigrationRun): Promise<void> {

@@ -38,7 +38,7 @@ const USES: Record<Step['activity'], readonly Omit<Step, 'activity'>[]> = {
     { role: 'source', phases: ['Preparing', 'Syncing', 'Verifying'], pointOfNoReturn: false, more: { targetEndpoint: ENDPOINT } },
   ],
   awaitSync: [{ role: 'source', phases: ['Syncing', 'Verifying', 'AwaitingDetach', 'CuttingOver'] }],
-  readTargetCounter: [{ role: 'target', phases: VERIFIES }],
+  readTargetCounter: [{ role: 'target', phases: [...VERIFIES, 'AwaitingDetach'] }],
   verifyMirror: [{ role: 'source', phases: VERIFIES }],
   repairMirror: [{ role: 'source', phases: VERIFIES, pointOfNoReturn: false }],
   closeSource: [{ role: 'source', phases: ['CuttingOver'], pointOfNoReturn: false }],

@@ -93,3 +93,21 @@ describe('a source that calls before its target is there', () => {
     expect(cluster.n1.devices.get(DEVICE)).toEqual(before);
   });
 });
+
+test('a volume that LVM moves to another disk before the mirror is put in is not led to where it was', async () => {
+  const cluster = newCluster();
+  const device = cluster.n1.devices.get(DEVICE)!;
+  const moved = '0 131072 linear 254:16 2048';
+  const { sourceEndpoint, targetEndpoint } = await allocate(cluster);
+  const { attempt, ...rest } = cluster.dependencies(cluster.n1);
+  // The source waits for its target, which comes late.
+  const sleep = async (milliseconds: number) => {
+    await attempt().sleep(milliseconds);
+    if (device.table === moved) return;
+    device.table = moved;
+    await cluster.agent(cluster.n2).ensureTargetMirror({ mirror, sourceEndpoint });
+  };
+  const n1 = createNodeActivities({ ...rest, attempt: () => ({ ...attempt(), sleep }) });
+  expect(await typeOf(n1.ensureSourceMirror({ mirror, targetEndpoint }))).toBe('MirrorBypassed');
+  expect(device.table).toBe(moved);
+});
