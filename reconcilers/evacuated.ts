@@ -9,6 +9,7 @@ import { isOpen } from '../activities/cluster/migration-objects.ts';
 import { type StayJudge, withLiveWishes } from '../activities/cluster/stay.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
+import { bondsOf } from '../activities/cluster/volume-objects.ts';
 import {
   type Condition,
   EVACUATED_CONDITION,
@@ -117,8 +118,9 @@ export class EvacuatedReconciler {
     );
     const reportedVolumes = pools && Object.values(pools).flatMap((pool) => pool.volumes ?? []);
     const replicaVolumes = replicas.filter(({ spec }) => spec.nodeName === name).map(({ spec }) => spec.volumeName);
+    const bonds = bondsOf(stores);
     const stays = [...new Set([...replicaVolumes, ...(reportedVolumes ?? [])])].flatMap((volume) => {
-      const stay = this.#dependencies.whyStays(stores, volume, name);
+      const stay = this.#dependencies.whyStays(stores, volume, name, bonds);
       return stay ? [[volume, stay] as const] : [];
     });
     return judgeEvacuation({

@@ -10,7 +10,7 @@ import type { ClusterDependencies } from './dependencies.ts';
 import { isOpen, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
 import { progressOf } from './volume-facts.ts';
-import { type Bonds, bondsOf, companionsOf } from './volume-objects.ts';
+import { bondsOf, companionsOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events'>;
 type ObserveDeps = Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays' | 'evictionDelaySeconds'>;
@@ -25,9 +25,10 @@ export const observeNodeEviction =
     const node = await kube.find(nodes, { name });
     const away = migrationsAwayFrom(stores, name);
     const heldBack = new Set(away.filter(isHeld).map(({ spec }) => spec.volumeName));
-    const bonds: Bonds = heldBack.size > 0 ? bondsOf(stores) : new Map();
+    const bonds = bondsOf(stores);
     const isHeldBack = (volume: string) =>
-      heldBack.has(volume) || companionsOf(stores, volume, name, bonds).some(({ metadata }) => heldBack.has(metadata.name));
+      heldBack.has(volume) ||
+      (heldBack.size > 0 && companionsOf(stores, volume, name, bonds).some(({ metadata }) => heldBack.has(metadata.name)));
     // What somebody else asked for is this eviction's business only as long as it wants the same.
     const concerns = (migrate: LocalVolumeMigrate) => isOpen(migrate) && (isToBeEmptied(node) || triggerOf(migrate) === 'node-drain');
     return {
@@ -35,7 +36,7 @@ export const observeNodeEviction =
       cordoned: isCordoned(node),
       disabled: isEvictionDisabled(node),
       volumes: volumesOn(stores, name).map((volume) => {
-        const stays = whyStays(stores, volume, name);
+        const stays = whyStays(stores, volume, name, bonds);
         return { volume, held: isHeldBack(volume), ...(stays && { stays }) };
       }),
       running: away.filter(concerns).map(describeRunning),

@@ -7,17 +7,17 @@ import type { KubeClient } from '../../system/kube/client.ts';
 import { localVolumes } from '../../system/kube/hwameistor-resources.ts';
 import { type KubeObject, keyOf, type PersistentVolumeClaim, persistentVolumeClaims } from '../../system/kube/resources.ts';
 import type { ClusterStores, PodView, Store } from './stores.ts';
-import { type ClaimName, claimOf, companionsOf, hasEnded, podsNaming, replicaNodesOf } from './volume-objects.ts';
+import { type Bonds, type ClaimName, claimOf, companionsOf, hasEnded, podsNaming, replicaNodesOf } from './volume-objects.ts';
 
-/** @param node on which it lies. @returns undefined: it may go. */
-export type StayJudge = (stores: ClusterStores, volume: string, node: string) => Stay | undefined;
+/** @param node on which it lies. @param bonds for whoever asks for many volumes. @returns undefined: it may go. */
+export type StayJudge = (stores: ClusterStores, volume: string, node: string, bonds?: Bonds) => Stay | undefined;
 
 export function createStayJudge(own: OwnNamespaces): StayJudge {
   const judge = (stores: ClusterStores, volume: string) => judgeStay(stayFacts(stores, volume), own);
-  return (stores, volume, node) => {
+  return (stores, volume, node, bonds) => {
     const stay = judge(stores, volume);
     if (stay) return stay;
-    for (const companion of companionsOf(stores, volume, node).filter((other) => replicaNodesOf(stores, other).includes(node))) {
+    for (const companion of companionsOf(stores, volume, node, bonds).filter((other) => replicaNodesOf(stores, other).includes(node))) {
       const { name } = companion.metadata;
       const staying = judge(stores, name);
       if (staying) return stayWith(name, staying);
