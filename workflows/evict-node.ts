@@ -56,6 +56,7 @@ export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory
     eviction.remembered = rememberEnd(eviction.remembered, node, ended);
   });
 
+  let nettedAt = Date.now();
   for (;;) {
     const seen = eviction.changes;
     const next = await look(eviction, seen);
@@ -63,7 +64,12 @@ export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory
     if (next === 'look') continue;
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictNode>({ node }, eviction.remembered);
-    if (!(await condition(() => eviction.changes > seen, pauseOf(eviction)))) await forgetEnded(eviction);
+    // From the last one, not from the last signal: while a large node is emptied there is always one.
+    const untilNet = Math.max(nettedAt + SLOW_NET_MILLISECONDS - Date.now(), 1);
+    await condition(() => eviction.changes > seen, Math.min(pauseOf(eviction), untilNet));
+    if (Date.now() < nettedAt + SLOW_NET_MILLISECONDS) continue;
+    nettedAt = Date.now();
+    await forgetEnded(eviction);
   }
 }
 

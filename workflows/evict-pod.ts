@@ -47,13 +47,18 @@ export async function evictPod(input: EvictPodInput, memory: Partial<PodEviction
     eviction.remembered = rememberEnd(eviction.remembered, input.node, ended);
   });
 
+  let nettedAt = Date.now();
   for (;;) {
     const seen = eviction.changes;
     if (await look(eviction, seen)) return;
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictPod>(input, eviction.remembered);
-    const limit = Math.min(SLOW_NET_MILLISECONDS, untilGivenUp(eviction.remembered, STANDSTILL_MILLISECONDS));
-    if (!(await condition(() => eviction.changes > seen, limit))) await forgetEnded(eviction);
+    // From the last net, not from the last signal: where many volumes move there is always one.
+    const untilNet = Math.max(nettedAt + SLOW_NET_MILLISECONDS - Date.now(), 1);
+    await condition(() => eviction.changes > seen, Math.min(untilNet, untilGivenUp(eviction.remembered, STANDSTILL_MILLISECONDS)));
+    if (Date.now() < nettedAt + SLOW_NET_MILLISECONDS) continue;
+    nettedAt = Date.now();
+    await forgetEnded(eviction);
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { eventually } from './harness.ts';
 import { workflowTest } from './workflow-test.ts';
@@ -35,6 +36,21 @@ test.concurrent('a migration whose node was uncordoned while it synced is taken 
   world.node(n1).cordoned = false;
   expect(await migration.result()).toMatchObject({ outcome: 'Aborted', abortedByPerson: false });
   expect(world.snapshot()).toEqual(before);
+});
+
+test.concurrent('a terminated migration is noticed also by an eviction that hears of something all the time', async ({ harness }) => {
+  const { world, n1, n2, data } = harness;
+  const gate = world.faults.gate('awaitSync');
+  await harness.cordon();
+  await gate.reached;
+  await harness.migration().terminate();
+  gate.open();
+  await eventually(async () => {
+    await harness.signals.nodeChanged(n1);
+    // As often as the ends of a large drain.
+    await sleep(500);
+    expect(world.volumes.get(data)?.affinity).toBe(n2);
+  });
 });
 
 test.concurrent('a terminated migration is noticed by the eviction and started again', async ({ harness }) => {
