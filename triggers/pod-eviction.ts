@@ -39,6 +39,8 @@ interface Known {
   readonly eviction: PodEviction;
   readonly namespace: string;
   readonly claims: readonly string[];
+  /** The pod is gone: a claim without its mark is one that was taken back, or that nobody got to mark. Its eviction ends by it. */
+  readonly byMarks?: true;
 }
 
 const REGULAR_LOOK_MILLISECONDS = 10 * 60 * 1000;
@@ -174,7 +176,9 @@ export class PodEvictionTrigger {
     const marked = stores.persistentVolumeClaims.list().filter((claim) => isMarkedBy(claim, uid));
     const eviction = marked.flatMap(evictionMarksOf).find((mark) => mark.uid === uid);
     const namespace = marked[0]?.metadata.namespace;
-    return eviction && namespace ? { eviction, namespace, claims: marked.map(({ metadata }) => metadata.name) } : undefined;
+    return eviction && namespace
+      ? { eviction, namespace, claims: [...new Set([...marked.map(({ metadata }) => metadata.name), ...eviction.claims])], byMarks: true }
+      : undefined;
   }
 
   /** A claim that is a part of its pod goes with it: there is nothing to move. */
@@ -183,7 +187,8 @@ export class PodEvictionTrigger {
     return claim !== undefined && !isPartOfPod && localVolumeOf(this.#dependencies.stores, claim) !== undefined;
   }
 
-  async #mark({ eviction, namespace, claims }: Known): Promise<void> {
+  async #mark({ eviction, namespace, claims, byMarks }: Known): Promise<void> {
+    if (byMarks) return;
     const { kube, stores } = this.#dependencies;
     for (const name of claims) {
       const claim = stores.persistentVolumeClaims.get(keyOf({ namespace, name }));

@@ -3,7 +3,7 @@ import type { CompanionsVerdict } from '../../core/contracts/cluster-activities.
 import type { LocalVolume, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
 import { type Companion, type CompanionMove, judgeCompanions } from '../../core/domain/companions.ts';
 import { evictionMarksIn } from './eviction-marks.ts';
-import { isOpen, isRequest, triggerOf } from './migration-objects.ts';
+import { isOpen, isRequest, isTakenBack, triggerOf } from './migration-objects.ts';
 import type { ClusterStores } from './stores.ts';
 import { claimOf, companionsOf, replicaNodesOf } from './volume-objects.ts';
 import { heldBy } from './volume-users.ts';
@@ -25,7 +25,8 @@ function companionOf(stores: ClusterStores, migrate: LocalVolumeMigrate, localVo
   const { sourceNode } = migrate.spec;
   const volume = localVolume.metadata.name;
   const moves = stores.localVolumeMigrates.list().filter(({ spec }) => spec.volumeName === volume && spec.sourceNode === sourceNode);
-  const move = moves.find(isOpen) ?? moves.filter((ended) => hasEndedSince(ended, migrate)).sort(byEnd)[0];
+  const current = moves.filter((other) => !wasTakenBackBefore(other, migrate));
+  const move = current.find(isOpen) ?? current.filter((ended) => hasEndedSince(ended, migrate)).sort(byEnd)[0];
   return {
     volume,
     nodes: replicaNodesOf(stores, localVolume),
@@ -57,6 +58,12 @@ function describeMove({ status = {} }: LocalVolumeMigrate): CompanionMove {
 function hasEndedSince({ status: ended }: LocalVolumeMigrate, { status }: LocalVolumeMigrate): boolean {
   const begun = status?.phaseTimes?.Pending;
   return ended?.endTime !== undefined && begun !== undefined && ended.endTime >= begun;
+}
+
+/** By the world: whoever is begun since would be taken back with it, and begun again, until it has ended. */
+function wasTakenBackBefore(other: LocalVolumeMigrate, { status }: LocalVolumeMigrate): boolean {
+  const [aborting, begun] = [other.status?.phaseTimes?.Aborting, status?.phaseTimes?.Pending];
+  return isTakenBack(other) && other.status?.abortedByPerson !== true && aborting !== undefined && begun !== undefined && aborting < begun;
 }
 
 const byEnd = (a: LocalVolumeMigrate, b: LocalVolumeMigrate): number => ((a.status?.endTime ?? '') > (b.status?.endTime ?? '') ? -1 : 1);

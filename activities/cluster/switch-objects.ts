@@ -8,6 +8,7 @@
  */
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
+import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
 import type { NodeIdentity } from '../../core/domain/rebind.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
@@ -21,7 +22,7 @@ import {
   type RebindRecord,
   rebindPersistentVolume,
 } from '../../system/kube/rebind-persistent-volume.ts';
-import { keyOf, persistentVolumeClaims } from '../../system/kube/resources.ts';
+import { keyOf, persistentVolumeClaims, persistentVolumes } from '../../system/kube/resources.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { moveLocalVolume } from './local-volume.ts';
@@ -86,8 +87,10 @@ async function readPermission(
 /** The volume's replica on the target; one that is there already is adopted. */
 async function ensureReplica({ kube, stores }: Deps, { ref, sourceNode, target, pool, sizeBytes }: Request): Promise<LocalVolumeReplica> {
   const replicas = replicasOf(stores, ref.volume);
-  const standing = replicas.find(({ spec }) => spec.nodeName === target.node);
-  if (standing) return standing;
+  const known = replicas.find(({ spec }) => spec.nodeName === target.node);
+  // The store may not have heard that it is gone: the volume was here before.
+  const standing = known && (await kube.find(localVolumeReplicas, { name: known.metadata.name }));
+  if (standing?.metadata.uid === known?.metadata.uid && standing && standing.metadata.deletionTimestamp === undefined) return standing;
 
   const model = replicas.find(({ spec }) => spec.nodeName === sourceNode)?.spec;
   const requiredCapacityBytes = stores.localVolumes.get(ref.volume)?.spec.requiredCapacityBytes ?? sizeBytes;
@@ -105,7 +108,8 @@ async function ensureReplica({ kube, stores }: Deps, { ref, sourceNode, target, 
 async function movePersistentVolume(deps: Deps, request: Request, migrate: LocalVolumeMigrate, probe: NodeAffinityProbe): Promise<void> {
   const { kube, stores, reachFaultPoint } = deps;
   const recorded = recordIn(migrate)?.manifest.metadata.name;
-  const persistentVolume = recorded ?? persistentVolumeOf(stores, request.ref.volume)?.metadata.name;
+  const persistentVolume =
+    recorded ?? persistentVolumeOf(stores, request.ref.volume)?.metadata.name ?? (await findNameLive(kube, request.ref));
   if (persistentVolume === undefined) return;
   const options: RebindOptions = {
     client: kube,
@@ -121,6 +125,13 @@ async function movePersistentVolume(deps: Deps, request: Request, migrate: Local
     throw error instanceof PersistentVolumeRefused ? permanent('PersistentVolumeRefused', error.message) : error;
   });
   if (outcome.kind === 'Rebound' && outcome.recreated) await tellRebound(deps, request, migrate, persistentVolume);
+}
+
+/** That there is none is final: another attempt may have deleted it since the migration was read. The record after the list: whoever deletes records first. */
+async function findNameLive(kube: KubeClient, ref: MigrationRef): Promise<string | undefined> {
+  const found = await kube.list(persistentVolumes);
+  const named = found.find(({ spec }) => spec?.csi?.driver === CSI_DRIVER && spec.csi.volumeHandle === ref.volume);
+  return named?.metadata.name ?? recordIn(await readMigration(kube, ref))?.manifest.metadata.name;
 }
 
 function recordIn({ status }: LocalVolumeMigrate): RebindRecord | undefined {

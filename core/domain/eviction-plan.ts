@@ -89,10 +89,12 @@ export function rememberEnd(memory: EvictionMemory, node: string, ended: Migrati
  */
 export function rememberLook({ wantedSince, ...memory }: EvictionMemory, facts: NodeEvictionFacts, now: number): EvictionMemory {
   const listed = new Set([...facts.volumes, ...facts.running].map(({ volume }) => volume));
+  const told = new Set(facts.volumes.filter(({ held }) => held).map(({ volume }) => volume));
   return {
     ...memory,
     ...(isToBeEmptied(facts) && { wantedSince: wantedSince ?? now }),
     moved: memory.moved.filter((volume) => listed.has(volume)),
-    held: facts.exists && !facts.cordoned ? [] : memory.held,
+    // Once the objects tell of a hold they alone say how long it lasts.
+    held: facts.exists && !facts.cordoned ? [] : memory.held.filter((volume) => !told.has(volume)),
   };
 }

@@ -77,6 +77,11 @@ export class NodeAffinityProbe {
     return this.#mutable;
   }
 
+  /** It has turned out otherwise. */
+  forget(): void {
+    this.#mutable = undefined;
+  }
+
   async #ask(client: KubeClient, volume: PersistentVolume, value: unknown): Promise<boolean> {
     try {
       await client.jsonPatch(persistentVolumes, volume.metadata, affinityPatch(volume, value), { dryRun: true });
@@ -114,6 +119,7 @@ export async function rebindPersistentVolume(request: RebindRequest, options: Re
       await options.reached?.(step.kind);
       if (step.kind === 'bind') return { kind: 'Rebound', recreated: observation.record !== undefined };
     } catch (error) {
+      if (isInvalid(error)) options.probe.forget();
       if (![isConflict, isInvalid, isNotFound, isAlreadyExists].some((raced) => raced(error)) || ++lostRaces > MAXIMUM_LOST_RACES)
         throw error;
       await sleep(backoffMilliseconds(RACE_BACKOFF, lostRaces, Math.random()));

@@ -134,6 +134,14 @@ describe('what is remembered', () => {
   });
 });
 
+test('a hold of which the objects have told lasts for as long as they do', () => {
+  const begun = { ...NOTHING_REMEMBERED, begun: true, following: ['a', 'b'] };
+  const aborted = rememberEnd(begun, 'n1', { volume: 'a', sourceNode: 'n1', outcome: 'Aborted', abortedByPerson: true });
+  const told = rememberLook(aborted, { ...facts, volumes: [{ volume: 'a', held: true }] }, NOW);
+  expect(planEviction(facts, told, NOW)).toMatchObject({ start: ['a'], held: [] });
+  expect(planEviction(facts, aborted, NOW)).toMatchObject({ start: [], held: ['a'] });
+});
+
 test('nothing is started that is followed or held, and it is never over while something is followed or to be started', () => {
   const names = fc.uniqueArray(fc.constantFrom('a', 'b', 'c'));
   const anyFacts = fc.record({
