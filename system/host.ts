@@ -1,7 +1,7 @@
 /** The node a process runs on: its programs, and the files in /proc and /sys that say what the kernel does. Injected, so that tests can play a node. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import type { DeviceNumber } from './block-device.ts';
 import { type Run, run } from './command.ts';
 import { type KernelLogRecord, readKernelLog } from './kernel-log.ts';
@@ -15,6 +15,8 @@ export interface Host {
   readonly deviceNumber: (path: string) => Promise<DeviceNumber>;
   /** SHA-256 (hex) of a file or block device; `onProgress` hears how many bytes were read so far. */
   readonly hashFile: (path: string, onProgress: (bytes: number) => void) => Promise<string>;
+  /** Until the disks beneath a block device have what was written to it, and not their caches alone (fsync). */
+  readonly flush: (path: string) => Promise<void>;
   readonly readKernelLog: () => Promise<readonly KernelLogRecord[]>;
 }
 
@@ -49,6 +51,14 @@ export const localHost: Host = {
       onProgress(bytes);
     }
     return hash.digest('hex');
+  },
+  flush: async (path) => {
+    const device = await open(path, 'r');
+    try {
+      await device.sync();
+    } finally {
+      await device.close();
+    }
   },
   readKernelLog,
 };

@@ -4,7 +4,7 @@ import { Tag } from '../../core/contracts/names.ts';
 import type { MirrorRole } from '../../core/contracts/node-activities.ts';
 import { readBlockStatistics } from '../../system/block-device.ts';
 import { removeDevice } from '../../system/device-mapper/change-device.ts';
-import { isOpen } from '../../system/device-mapper/devices.ts';
+import { isOpen, listMappedDevices } from '../../system/device-mapper/devices.ts';
 import type { MirrorState } from '../../system/drbd/mirror-driver.ts';
 import { activateLogicalVolume, changeLogicalVolume, removeLogicalVolume } from '../../system/lvm/logical-volume.ts';
 import { listLogicalVolumes } from '../../system/lvm/report.ts';
@@ -100,6 +100,9 @@ export function releaseTarget(deps: NodeDependencies, mirror: Mirror): Promise<v
     const { uid, volume } = mirror.migration;
     const logicalVolume = (await listLogicalVolumes(step.host, mirror.pool)).find(({ name }) => name === volume);
     if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${mirror.pool}/${volume} does not exist on the target`);
+    // The source goes next, whatever the cache of this disk has: also by a repeat long after, when the disk may have gone.
+    if (!(await listMappedDevices(step.host)).has(step.names.device)) await activateLogicalVolume(step.host, logicalVolume);
+    await step.host.flush(step.names.devicePath);
     const ours = [tag(Tag.migration, uid), tag(Tag.cutOver, uid)];
     await changeLogicalVolume(step.host, logicalVolume, { removeTags: logicalVolume.tags.filter((candidate) => ours.includes(candidate)) });
   });

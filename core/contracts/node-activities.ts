@@ -165,7 +165,7 @@ export interface NodeActivities {
   /** control, destructive, source, phase RemovingSource, past the point of no return. The source's logical volume goes. */
   removeSource(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, target, phase RemovingSource, past the point of no return. The tags of the migration go: what is left is a plain volume. */
+  /** control, target, phase RemovingSource, past the point of no return. Its disk is flushed, and the tags of the migration go: what is left is a plain volume. */
   releaseTarget(request: { readonly mirror: Mirror }): Promise<void>;
 
   /** control, source, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. The exact state from before. @param request.deleted nobody wants the volume any more: it need not be there. @throws PointOfNoReturnPassed, LogicalVolumeMissing, SourceDiskLost */

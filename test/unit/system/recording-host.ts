@@ -28,6 +28,7 @@ export function recordingHost(
     },
     deviceNumber: () => Promise.reject(new Error('no devices')),
     hashFile: () => Promise.reject(new Error('nothing to hash')),
+    flush: () => Promise.reject(new Error('no devices')),
     readKernelLog: async () => kernelLog,
   };
   return { host, commands, secrets, files };

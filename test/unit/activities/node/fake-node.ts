@@ -64,6 +64,8 @@ export class FakeNode {
   /** The version of its module. */
   drbd: 8 | 9 = 8;
   readonly kernelLog: string[] = [];
+  /** Nothing gets through to it. */
+  diskIsDead = false;
   /** What somebody is writing when the next verify comes by. */
   readonly busy: SectorRange[] = [];
   readonly files = new FakeFiles();
@@ -105,6 +107,9 @@ export class FakeNode {
       writeText: async (path, text) => void this.written.set(path, text),
       deviceNumber: async (path) => (path === DISK ? '254:0' : `253:${this.devices.get(path.replace('/dev/mapper/', ''))!.minor}`),
       hashFile: async (path) => this.volumes.get(this.volumeOfPath(path))!.content,
+      flush: async (path) => {
+        if (this.diskIsDead || !this.devices.has(path.replace('/dev/mapper/', ''))) throw new Error('EIO: i/o error, fsync');
+      },
       readKernelLog: async () => this.kernelLog.map((text, sequence) => ({ sequence, text })),
     };
   }

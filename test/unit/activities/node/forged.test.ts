@@ -97,6 +97,7 @@ async function ask(cluster: FakeCluster, node: FakeNode, { activity }: { readonl
       return deps.host.run(program, args, options);
     },
     writeText: async (path) => void done.push(`write ${path}`),
+    flush: async (path) => void done.push(`flush ${path}`),
     hashFile: async (path) => {
       done.push(`hash ${path}`);
       return '';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Mirror } from '../../../../core/contracts/migration.ts';
 import { PHASES, type Phase } from '../../../../core/contracts/phases.ts';
 import { type FakeCluster, mirror } from './fake-cluster.ts';
-import { abort, close, copy, mark, newCluster, typeOf } from './scenario.ts';
+import { abort, close, copy, cutOver, mark, newCluster, typeOf } from './scenario.ts';
 
 describe('what Temporal asks for and Kubernetes does not permit', () => {
   test.each<[string, (cluster: FakeCluster) => void]>([
@@ -88,6 +88,21 @@ describe('what Temporal asks for and Kubernetes does not permit', () => {
     await copy(cluster);
     cluster.enter('Syncing');
     expect(await typeOf(cluster.agent(cluster.n2).releaseTarget({ mirror }))).toBe('NotPermitted');
+  });
+
+  test('the tags of a target stay where its disk does not take what it was given, at a repeat too', async () => {
+    const cluster = newCluster();
+    const { n1, n2 } = cluster;
+    await copy(cluster);
+    await close(cluster);
+    await cutOver(cluster, { upToRemoval: true });
+    n2.diskIsDead = true;
+    await expect(cluster.agent(n2).releaseTarget({ mirror })).rejects.toThrow('EIO');
+    n2.diskIsDead = false;
+    await cluster.agent(n2).releaseTarget({ mirror });
+    n2.diskIsDead = true;
+    await expect(cluster.agent(n2).releaseTarget({ mirror })).rejects.toThrow('EIO');
+    expect(n1.volumes.has('data')).toBe(true);
   });
 
   test('an object that lies about the point of no return neither dissolves nor removes a source that has no mark', async () => {

@@ -44,7 +44,8 @@ export async function mark(cluster: FakeCluster): Promise<void> {
   await cluster.insist(cluster.n2, (agent) => agent.markCutOver({ mirror, role: 'target' }));
 }
 
-export async function cutOver(cluster: FakeCluster): Promise<void> {
+/** @param upToRemoval the source is still there. */
+export async function cutOver(cluster: FakeCluster, { upToRemoval = false } = {}): Promise<void> {
   const { n1, n2 } = cluster;
   const source = await cluster.insist(n1, (agent) => agent.hashVolume({ mirror, role: 'source' }));
   await mark(cluster);
@@ -52,6 +53,7 @@ export async function cutOver(cluster: FakeCluster): Promise<void> {
   await cluster.insist(n2, (agent) => agent.dissolveMirror({ mirror, role: 'target' }));
   expect(await cluster.insist(n2, (agent) => agent.hashVolume({ mirror, role: 'target' }))).toEqual(source);
   cluster.enter('RemovingSource', true);
+  if (upToRemoval) return;
   await cluster.insist(n1, (agent) => agent.removeSource({ mirror }));
   await cluster.insist(n2, (agent) => agent.releaseTarget({ mirror }));
 }
