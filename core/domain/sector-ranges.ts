@@ -3,7 +3,7 @@ import type { SectorRange } from '../contracts/node-activities.ts';
 
 /** Each range costs a fraction of a second, however short it is. */
 const MOST_RANGES = 100;
-const SECTOR_BYTES = 512;
+export const SECTOR_BYTES = 512;
 
 /** All that the ranges cover, in order, each sector once. More than a hundred become one around them all. */
 export function mergeRanges(ranges: readonly SectorRange[]): SectorRange[] {

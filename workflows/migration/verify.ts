@@ -1,7 +1,7 @@
 /** The proof that the copy is good: a verify over the whole device without a difference. */
 import type { SectorRange } from '../../core/contracts/node-activities.ts';
 import { bytesIn } from '../../core/domain/sector-ranges.ts';
-import { judgeVerify, type VerifyVerdict } from '../../core/domain/verify-proof.ts';
+import { joinVerdicts, judgeVerify, passesOver, type VerifyVerdict } from '../../core/domain/verify-proof.ts';
 import { MigrationFailure } from '../failure.ts';
 import { catchUp, readTargetCounter } from './mirror.ts';
 import { report } from './report.ts';
@@ -54,12 +54,29 @@ function stillToCompare(verdict: VerifyVerdict): readonly SectorRange[] | undefi
   return verdict.kind === 'skipped' ? verdict.ranges : undefined;
 }
 
+interface Pass {
+  readonly verdict: VerifyVerdict;
+  /** What the target's counter said after it. */
+  readonly readKib: number;
+}
+
 /** The whole device, or what a verify of all the rest has skipped. */
-async function verifyOnce(run: MigrationRun): Promise<{ readonly verdict: VerifyVerdict; readonly readKib: number }> {
+async function verifyOnce(run: MigrationRun): Promise<Pass> {
+  const { sizeBytes } = requireMirror(run);
+  const rest = run.verified && run.uncompared.length > 0 ? run.uncompared : undefined;
+  const passes: Pass[] = [];
+  for (const ranges of rest ? [rest] : passesOver(sizeBytes)) {
+    passes.push(await verifyRanges(run, ranges));
+    const { verdict, readKib } = passes.at(-1)!;
+    if (stillToCompare(verdict) === undefined) return { verdict, readKib };
+  }
+  return { verdict: joinVerdicts(passes.map(({ verdict }) => verdict)), readKib: passes.at(-1)!.readKib };
+}
+
+async function verifyRanges(run: MigrationRun, ranges: readonly SectorRange[] | undefined): Promise<Pass> {
   const mirror = requireMirror(run);
   const { source, target } = mirror;
   const { closed } = run;
-  const ranges = run.verified && run.uncompared.length > 0 ? run.uncompared : undefined;
   const { readKib: readKibBefore, ...position } = await readTargetCounter(run, mirror);
   const summary = `verify ${source.node} against ${target.node}`;
   const report = await sync(run, source.node, summary, (agent) => agent.verifyMirror({ mirror, ...(ranges && { ranges }) }));

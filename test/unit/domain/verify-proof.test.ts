@@ -1,8 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { SectorRange, SkippedRanges } from '../../../core/contracts/node-activities.ts';
-import { mergeRanges } from '../../../core/domain/sector-ranges.ts';
-import { judgeVerify, type VerifyFacts } from '../../../core/domain/verify-proof.ts';
+import { bytesIn, mergeRanges } from '../../../core/domain/sector-ranges.ts';
+import {
+  COUNTER_BYTES,
+  joinVerdicts,
+  judgeVerify,
+  passesOver,
+  type VerifyFacts,
+  type VerifyVerdict,
+} from '../../../core/domain/verify-proof.ts';
 
 const report = { completed: true, outOfSyncBytes: 0, healthy: true };
 const facts: VerifyFacts = { sizeBytes: 8 * 2 ** 20, readKibBefore: 100, readKibAfter: 100 + 8192, report, closed: false };
@@ -23,11 +30,59 @@ describe('a verify', () => {
     ['that read less proves nothing: it was resumed', { readKibAfter: 100 + 8188 }, 'inconclusive', /8384512 of 8388608/],
     ['that read more proves nothing: it was begun twice', { readKibAfter: 100 + 8196 }, 'inconclusive'],
     ['whose target was attached anew meanwhile proves nothing', { readKibBefore: 9000 }, 'inconclusive'],
+    ['proves the copy also where the counter of 2 TiB has begun again', { readKibBefore: 2 ** 31 - 100, readKibAfter: 8092 }, 'proven'],
+    [
+      'after which the counter has counted nothing proves nothing, whatever it said before',
+      { readKibBefore: 2 ** 31 - 8192, readKibAfter: 0 },
+      'inconclusive',
+      /attached anew/,
+    ],
   ])('%s', (_, change, kind, message = /^/) => {
     const verdict = judgeVerify({ ...facts, ...change });
     expect(verdict.kind).toBe(kind);
     expect('message' in verdict ? verdict.message : '').toMatch(message);
   });
+});
+
+describe('a device for which one pass is not enough', () => {
+  const TiB = 2 ** 40;
+
+  test('is compared whole, and each pass adds less than the counter holds', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 * 2 ** 18 }), (extents) => {
+        const sizeBytes = extents * 4 * 2 ** 20;
+        const ranges = passesOver(sizeBytes).map((pass) => pass ?? [{ startSector: 0, sectors: sizeBytes / 512 }]);
+        expect(mergeRanges(ranges.flat())).toEqual([{ startSector: 0, sectors: sizeBytes / 512 }]);
+        for (const pass of ranges) expect(bytesIn(pass)).toBeLessThan(COUNTER_BYTES);
+      }),
+    );
+  });
+
+  test.each([1, 1.5, 2, 3, 4, 16])('is proven (%d TiB), however often it was verified before', (tebibytes) => {
+    let counterBytes = 0;
+    for (let time = 0; time < 5; time++) {
+      const verdicts = passesOver(tebibytes * TiB).map((pass) => {
+        const sizeBytes = pass ? bytesIn(pass) : tebibytes * TiB;
+        const readKibBefore = counterBytes / 1024;
+        counterBytes = (counterBytes + sizeBytes) % COUNTER_BYTES;
+        return judgeVerify({ ...facts, sizeBytes, readKibBefore, readKibAfter: counterBytes / 1024 });
+      });
+      if (tebibytes > 1) expect(joinVerdicts(verdicts)).toEqual({ kind: 'proven' });
+      // A device of exactly 1 TiB leaves it at 0 the second time, and is verified once more.
+      else expect(joinVerdicts(verdicts).kind).toBe(time % 2 === 0 ? 'proven' : 'inconclusive');
+    }
+  });
+
+  test.each<[string, VerifyVerdict[], VerifyVerdict]>([
+    ['what was skipped in each pass', [skipped(one), { kind: 'proven' }, skipped(other)], skipped(one, other)],
+    ['that one of them proves nothing', [skipped(one), { kind: 'inconclusive', message: 'no' }], { kind: 'inconclusive', message: 'no' }],
+  ])('is judged by %s', (_, verdicts, expected) => {
+    expect(joinVerdicts(verdicts)).toMatchObject({ ...expected, message: expect.anything() });
+  });
+
+  function skipped(...ranges: SectorRange[]): VerifyVerdict {
+    return { kind: 'skipped', ranges, message: '' };
+  }
 });
 
 describe('what DRBD 9 skipped', () => {
