@@ -79,10 +79,10 @@ export class WritingPod {
   }
 
   /** A fair part of the volume has been copied. @returns the target. */
-  async syncUnderWay(): Promise<string> {
-    return eventually('a fifth of the volume synced', 180, async () => {
+  async syncUnderWay(share = 1 / 5): Promise<string> {
+    return eventually(`${share} of the volume synced`, 180, async () => {
       const status = (await this.#cluster.migration(this.volume))?.status;
-      return status?.phase === 'Syncing' && (status.progress?.syncedBytes ?? 0) > this.sizeBytes / 5 && status.targetNode;
+      return status?.phase === 'Syncing' && (status.progress?.syncedBytes ?? 0) > this.sizeBytes * share && status.targetNode;
     });
   }
 
