@@ -24,7 +24,7 @@ import { inWords } from '../core/domain/stay.ts';
 import { onCluster } from './activities.ts';
 import { attempt, findEnded, startMigration, succeeds, tellToLookAgain } from './eviction-steps.ts';
 import { migrationEndedSignal, nodeChangedSignal } from './messages.ts';
-import { SLOW_NET_MILLISECONDS } from './timings.ts';
+import { SlowNet } from './slow-net.ts';
 
 interface Eviction {
   readonly node: string;
@@ -56,7 +56,7 @@ export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory
     eviction.remembered = rememberEnd(eviction.remembered, node, ended);
   });
 
-  let nettedAt = Date.now();
+  const net = new SlowNet();
   for (;;) {
     const seen = eviction.changes;
     const next = await look(eviction, seen);
@@ -64,18 +64,14 @@ export async function evictNode({ node }: EvictNodeInput, memory: EvictionMemory
     if (next === 'look') continue;
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictNode>({ node }, eviction.remembered);
-    // From the last one, not from the last signal: while a large node is emptied there is always one.
-    const untilNet = Math.max(nettedAt + SLOW_NET_MILLISECONDS - Date.now(), 1);
-    await condition(() => eviction.changes > seen, Math.min(pauseOf(eviction), untilNet));
-    if (Date.now() < nettedAt + SLOW_NET_MILLISECONDS) continue;
-    nettedAt = Date.now();
-    await forgetEnded(eviction);
+    await condition(() => eviction.changes > seen, Math.min(untilWanted(eviction), net.untilDue));
+    if (net.comesDue()) await forgetEnded(eviction);
   }
 }
 
-/** To the next look that no signal asks for. */
-function pauseOf({ waitsUntil = Number.POSITIVE_INFINITY }: Eviction): number {
-  return Math.min(SLOW_NET_MILLISECONDS, Math.max(waitsUntil - Date.now(), 1));
+/** Until the node has been cordoned for long enough, in milliseconds. */
+function untilWanted({ waitsUntil = Number.POSITIVE_INFINITY }: Eviction): number {
+  return Math.max(waitsUntil - Date.now(), 1);
 }
 
 /** Looks at the node and does what is to be done. @returns what then: another look at once, or after the next signal or a while. */

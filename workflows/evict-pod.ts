@@ -22,7 +22,8 @@ import { describePodEviction } from '../core/domain/progress.ts';
 import { onCluster } from './activities.ts';
 import { attempt, findEnded, startMigration, succeeds, tellToLookAgain } from './eviction-steps.ts';
 import { migrationEndedSignal, podChangedSignal } from './messages.ts';
-import { SLOW_NET_MILLISECONDS, STANDSTILL_MILLISECONDS } from './timings.ts';
+import { SlowNet } from './slow-net.ts';
+import { STANDSTILL_MILLISECONDS } from './timings.ts';
 
 interface Eviction {
   readonly input: EvictPodInput;
@@ -47,18 +48,14 @@ export async function evictPod(input: EvictPodInput, memory: Partial<PodEviction
     eviction.remembered = rememberEnd(eviction.remembered, input.node, ended);
   });
 
-  let nettedAt = Date.now();
+  const net = new SlowNet();
   for (;;) {
     const seen = eviction.changes;
     if (await look(eviction, seen)) return;
     show(eviction);
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof evictPod>(input, eviction.remembered);
-    // From the last net, not from the last signal: where many volumes move there is always one.
-    const untilNet = Math.max(nettedAt + SLOW_NET_MILLISECONDS - Date.now(), 1);
-    await condition(() => eviction.changes > seen, Math.min(untilNet, untilGivenUp(eviction.remembered, STANDSTILL_MILLISECONDS)));
-    if (Date.now() < nettedAt + SLOW_NET_MILLISECONDS) continue;
-    nettedAt = Date.now();
-    await forgetEnded(eviction);
+    await condition(() => eviction.changes > seen, Math.min(net.untilDue, untilGivenUp(eviction.remembered, STANDSTILL_MILLISECONDS)));
+    if (net.comesDue()) await forgetEnded(eviction);
   }
 }
 

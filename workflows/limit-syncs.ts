@@ -9,14 +9,14 @@ import { askForTurn, giveTurnBack, grantTurns, NO_TURNS, type Turns } from '../c
 import { onCluster } from './activities.ts';
 import { failureOf } from './failure.ts';
 import { releaseTurnSignal, requestTurnSignal, turnGrantedSignal } from './messages.ts';
-import { SLOW_NET_MILLISECONDS } from './timings.ts';
+import { SlowNet } from './slow-net.ts';
 
 /** @param before of the run before, where the history became too long. */
 export async function limitSyncs(before: Turns = NO_TURNS): Promise<void> {
   let turns = before;
   let changes = 0;
   let trouble: string | undefined;
-  let lookedAt = Date.now();
+  const net = new SlowNet();
   setHandler(requestTurnSignal, (request, limits) => {
     changes += 1;
     turns = askForTurn(turns, request, limits);
@@ -35,9 +35,7 @@ export async function limitSyncs(before: Turns = NO_TURNS): Promise<void> {
     if (changes > seen) continue;
     if (turns.running.length + turns.waiting.length === 0) return;
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof limitSyncs>(turns);
-    // From the last look, not from the last change: those who wait ask again and again.
-    if (await condition(() => changes > seen, Math.max(lookedAt + SLOW_NET_MILLISECONDS - Date.now(), 1))) continue;
-    lookedAt = Date.now();
+    if ((await condition(() => changes > seen, net.untilDue)) || !net.comesDue()) continue;
     // One that was terminated gives nothing back.
     try {
       for (const volume of await findEnded(turns)) turns = giveTurnBack(turns, volume);
