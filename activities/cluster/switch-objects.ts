@@ -8,7 +8,6 @@
  */
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
-import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
 import type { NodeIdentity } from '../../core/domain/rebind.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
@@ -29,7 +28,7 @@ import { moveLocalVolume } from './local-volume.ts';
 import { hasEnded, nameSuffix } from './migration-objects.ts';
 import { readMigration } from './migration-record.ts';
 import { releaseReservation } from './reservation.ts';
-import { claimOf, persistentVolumeOf, replicasOf } from './volume-objects.ts';
+import { claimOf, findPersistentVolume, persistentVolumeOf, replicasOf } from './volume-objects.ts';
 
 type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'events' | 'reachFaultPoint'>;
 type Request = Parameters<ClusterActivities['switchObjects']>[0];
@@ -90,7 +89,7 @@ async function ensureReplica({ kube, stores }: Deps, { ref, sourceNode, target, 
   const known = replicas.find(({ spec }) => spec.nodeName === target.node);
   // The store may not have heard that it is gone: the volume was here before.
   const standing = known && (await kube.find(localVolumeReplicas, { name: known.metadata.name }));
-  if (standing?.metadata.uid === known?.metadata.uid && standing && standing.metadata.deletionTimestamp === undefined) return standing;
+  if (standing && standing.metadata.uid === known?.metadata.uid && standing.metadata.deletionTimestamp === undefined) return standing;
 
   const model = replicas.find(({ spec }) => spec.nodeName === sourceNode)?.spec;
   const requiredCapacityBytes = stores.localVolumes.get(ref.volume)?.spec.requiredCapacityBytes ?? sizeBytes;
@@ -129,8 +128,7 @@ async function movePersistentVolume(deps: Deps, request: Request, migrate: Local
 
 /** That there is none is final: another attempt may have deleted it since the migration was read. The record after the list: whoever deletes records first. */
 async function findNameLive(kube: KubeClient, ref: MigrationRef): Promise<string | undefined> {
-  const found = await kube.list(persistentVolumes);
-  const named = found.find(({ spec }) => spec?.csi?.driver === CSI_DRIVER && spec.csi.volumeHandle === ref.volume);
+  const named = findPersistentVolume(await kube.list(persistentVolumes), ref.volume);
   return named?.metadata.name ?? recordIn(await readMigration(kube, ref))?.manifest.metadata.name;
 }
 

@@ -14,7 +14,11 @@ export interface ClaimName {
 
 /** A volume's PersistentVolume names it as its CSI handle. undefined: nobody has asked for the volume through a claim, or it is being made again. */
 export function persistentVolumeOf({ persistentVolumes }: ClusterStores, volume: string): PersistentVolume | undefined {
-  return persistentVolumes.list().find(({ spec }) => spec?.csi?.driver === CSI_DRIVER && spec.csi.volumeHandle === volume);
+  return findPersistentVolume(persistentVolumes.list(), volume);
+}
+
+export function findPersistentVolume(persistentVolumes: readonly PersistentVolume[], volume: string): PersistentVolume | undefined {
+  return persistentVolumes.find(({ spec }) => spec?.csi?.driver === CSI_DRIVER && spec.csi.volumeHandle === volume);
 }
 
 export function claimOf(stores: ClusterStores, volume: string): ClaimName | undefined {

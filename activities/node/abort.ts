@@ -15,15 +15,15 @@ const TAKING_BACK = ['Aborting', 'Preparing'] as const satisfies readonly Phase[
 /** @param deleted nobody wants the volume any more. @throws PointOfNoReturnPassed, LogicalVolumeMissing, SourceDiskLost */
 export function restoreSource(deps: NodeDependencies, mirror: Mirror, deleted: boolean): Promise<void> {
   return act(deps, mirror, { role: 'source', phases: TAKING_BACK, pointOfNoReturn: false }, async (step) => {
-    if (!deleted) await requireVolume(step);
-    await restore(step);
+    const found = await lookAround(step);
+    if (!deleted) requireVolume(step, found);
+    await restoreFound(step, found);
   });
 }
 
-/** The copy is taken away next. Where the source has nothing any more, it is all that there is. */
-async function requireVolume(step: MirrorStep): Promise<void> {
-  const { pool, migration, target } = step.mirror;
-  if ((await lookAround(step)).logicalVolume) return;
+/** The copy is taken away next. Where the source has nothing any more, it is all that there is. @throws LogicalVolumeMissing */
+function requireVolume({ mirror: { pool, migration, target } }: MirrorStep, { logicalVolume }: NodeVolume): void {
+  if (logicalVolume) return;
   const message = `logical volume ${pool}/${migration.volume} has gone from the source: what ${target.node} has of it is kept`;
   throw failure('LogicalVolumeMissing', message);
 }
@@ -34,7 +34,10 @@ export function discardTarget(deps: NodeDependencies, mirror: Mirror): Promise<v
 
 /** @throws PointOfNoReturnPassed */
 export async function restore(step: MirrorStep): Promise<void> {
-  const found = await lookAround(step);
+  await restoreFound(step, await lookAround(step));
+}
+
+async function restoreFound(step: MirrorStep, found: NodeVolume): Promise<void> {
   requireBeforeCutOver(found);
   if (isOfAnother(step, found)) return;
   await takeMirrorDown(step, found);

@@ -45,7 +45,7 @@ export function ensureSourceMirror(deps: NodeDependencies, mirror: Mirror, targe
     if (found.resource?.state?.role !== 'Primary') await step.drbd.promoteByForce(pair);
     if (isOpen(found.device)) await step.drbd.controlSync(pair, besideUsers(deps.syncSettings));
     await ensureConnecting(step, pair, { paused: !tags.writeBase });
-    const base = tags.writeBase ?? (await insert(step, found, pair));
+    const base = tags.writeBase ?? (await insert(step, pair));
     await step.drbd.resumeSync(pair);
     return { base };
   });
@@ -110,11 +110,11 @@ function requireSameTable({ device, back, resource }: NodeVolume): void {
 }
 
 /** Waits for the handshake, swaps the table, and keeps the counters, in this order: a crash before the last is repeated whole, the sync still paused. */
-async function insert(step: MirrorStep, found: NodeVolume, pair: MirrorPair): Promise<SourceMirror['base']> {
+async function insert(step: MirrorStep, pair: MirrorPair): Promise<SourceMirror['base']> {
   await awaitHandshake(step, pair);
-  const now = await lookAround(step);
-  requireSameTable(now);
-  const base = await insertMirror(step, now.device, pair.minor);
+  const found = await lookAround(step);
+  requireSameTable(found);
+  const base = await insertMirror(step, found.device, pair.minor);
   await changeMetadata(step, requireMetadata(step, found), { addTags: [writeBaseTag(base)] });
   return base;
 }

@@ -2,8 +2,8 @@
  * What a verify proves.
  *
  * DRBD ends an aborted verify and a finished one in the same state. Coverage is proven by the target's read counter: nobody else reads there, so a
- * pass adds exactly the size of what it covers, which is less than the counter holds. An interrupted pass and its resumption add another number, and so does a pass that was begun twice; a
- * target that was attached anew begins again at 0.
+ * pass adds exactly the size of what it covers, which is less than the counter holds. An interrupted pass and its resumption add another number, and so
+ * does a pass that was begun twice; a target that was attached anew begins again at 0.
  *
  * DRBD 9, on either side, skips what is being written just then, and has read it all the same. So a block counts as compared where neither end's record
  * names it. What is named is compared again alone once nobody can write, and a pass over a closed volume needs no record: there is nothing to skip.

@@ -66,9 +66,9 @@ async function verifyOnce(run: MigrationRun): Promise<Pass> {
   const rest = run.verified && run.uncompared.length > 0 ? run.uncompared : undefined;
   const passes: Pass[] = [];
   for (const ranges of rest ? [rest] : passesOver(sizeBytes)) {
-    passes.push(await verifyRanges(run, ranges));
-    const { verdict, readKib } = passes.at(-1)!;
-    if (stillToCompare(verdict) === undefined) return { verdict, readKib };
+    const pass = await verifyRanges(run, ranges);
+    passes.push(pass);
+    if (stillToCompare(pass.verdict) === undefined) break;
   }
   return { verdict: joinVerdicts(passes.map(({ verdict }) => verdict)), readKib: passes.at(-1)!.readKib };
 }
