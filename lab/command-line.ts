@@ -2,18 +2,17 @@
 import { LabExistsError } from './index.ts';
 import { PreflightError } from './preflight.ts';
 
-/** Whether an argument asks for the usage. */
-export function asksForHelp(args: readonly string[]): boolean {
-  return args.includes('--help') || args.includes('-h');
+/** Who asks for help gets the usage, and the process ends. */
+export function explainIfAsked(args: readonly string[], usage: string): void {
+  if (!args.includes('--help') && !args.includes('-h')) return;
+  console.log(usage);
+  process.exit();
 }
 
 /** Who asks for help gets the usage. Where the command line is none its problem and the usage are said, and the process ends with 2. */
 export function parseCommandLine<T>(parse: (args: string[]) => T, usage: string): T {
   const args = process.argv.slice(2);
-  if (asksForHelp(args)) {
-    console.log(usage);
-    process.exit();
-  }
+  explainIfAsked(args, usage);
   try {
     return parse(args);
   } catch (error) {

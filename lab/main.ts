@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { CommandError } from './command.ts';
-import { asksForHelp } from './command-line.ts';
+import { explainIfAsked } from './command-line.ts';
 import { Lab, takeDownOnInterrupt, type VolumeRequest } from './index.ts';
 import type { Network } from './machines/index.ts';
 import { shellQuote } from './machines/ssh.ts';
@@ -138,10 +138,7 @@ function networkNamed(name: string): Network | 'both' {
 
 try {
   const [name = '', ...args] = process.argv.slice(2);
-  if (asksForHelp([name])) {
-    console.log(USAGE);
-    process.exit();
-  }
+  explainIfAsked([name], USAGE);
   const command = COMMANDS[name];
   if (!command) throw new UsageError(name ? `no command is called ${name}` : 'which command?');
   process.exit((await command(args)) ?? 0);

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { reportPhase } from '../../../activities/cluster/report-phase.ts';
-import type { ClusterStores, PodView, Store } from '../../../activities/cluster/stores.ts';
+import type { ClusterStores, PodView } from '../../../activities/cluster/stores.ts';
 import type { LocalVolume, LocalVolumeMigrate } from '../../../core/contracts/objects/index.ts';
 import type { EventReason } from '../../../core/contracts/reasons.ts';
 import type { KubeClient } from '../../../system/kube/client.ts';
 import type { EventToTell } from '../../../system/kube/events.ts';
+import { storeOf } from '../stores.ts';
 
 const meta = (name: string) => ({ name, uid: `uid-${name}`, resourceVersion: '1', creationTimestamp: '2026-01-01T00:00:00Z' });
 const migrate = {
@@ -19,10 +20,6 @@ const migrate = {
 function pod(name: string, nodeName?: string, phase = 'Running'): PodView {
   const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'data-db-0' } }];
   return { metadata: { ...meta(name), namespace: 'default' }, spec: { volumes, ...(nodeName && { nodeName }) }, status: { phase } };
-}
-
-function storeOf<T>(...objects: readonly { readonly key: string; readonly object: T }[]): Store<T> {
-  return { get: (key) => objects.find((each) => each.key === key)?.object, list: () => objects.map(({ object }) => object) };
 }
 
 /** Names of the pods that hear of the Event. */
@@ -40,8 +37,8 @@ async function podsTold(event: EventReason, pods: readonly PodView[]): Promise<s
     localVolumeReplicas: nothing,
     localStorageNodes: nothing,
     localVolumeMigrates: nothing,
-    localVolumes: storeOf({ key: 'data', object: localVolume }),
-    pods: storeOf(...pods.map((object) => ({ key: `default/${object.metadata.name}`, object }))),
+    localVolumes: storeOf(localVolume),
+    pods: storeOf(...pods),
   };
   const kube = { find: async () => migrate, mergePatch: async () => migrate } as unknown as KubeClient;
   const events = { tell: async (one: EventToTell) => void told.push(one) };
