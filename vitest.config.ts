@@ -30,6 +30,7 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts'],
           // A process and its modules for each file cost more than the tests: no module keeps state, and whoever changes something global puts it back.
           isolate: false,
+          maxWorkers: 2,
         },
       },
       {
