@@ -12,7 +12,7 @@ import { takeMirrorDown } from './take-mirror-down.ts';
 
 const TAKING_BACK = ['Aborting', 'Preparing'] as const satisfies readonly Phase[];
 
-/** @param deleted nobody wants the volume any more. @throws PointOfNoReturnPassed, LogicalVolumeMissing, SourceDiskLost */
+/** @param deleted nobody wants the volume any more. @throws PointOfNoReturnPassed, LogicalVolumeMissing, DiskMissing, SourceDiskLost */
 export function restoreSource(deps: NodeDependencies, mirror: Mirror, deleted: boolean): Promise<void> {
   return act(deps, mirror, { role: 'source', phases: TAKING_BACK, pointOfNoReturn: false }, async (step) => {
     const found = await lookAround(step);
@@ -21,11 +21,12 @@ export function restoreSource(deps: NodeDependencies, mirror: Mirror, deleted: b
   });
 }
 
-/** The copy is taken away next. Where the source has nothing any more, it is all that there is. @throws LogicalVolumeMissing */
+/** The copy is taken away next. What the source has no more, it alone may have. @throws LogicalVolumeMissing, DiskMissing */
 function requireVolume({ mirror: { pool, migration, target } }: MirrorStep, { logicalVolume }: NodeVolume): void {
-  if (logicalVolume) return;
-  const message = `logical volume ${pool}/${migration.volume} has gone from the source: what ${target.node} has of it is kept`;
-  throw failure('LogicalVolumeMissing', message);
+  const name = `${pool}/${migration.volume}`;
+  const kept = `what ${target.node} has of it is kept`;
+  if (!logicalVolume) throw failure('LogicalVolumeMissing', `logical volume ${name} has gone from the source: ${kept}`);
+  if (logicalVolume.partial) throw failure('DiskMissing', `a disk that logical volume ${name} lies on is missing on the source: ${kept}`);
 }
 
 export function discardTarget(deps: NodeDependencies, mirror: Mirror): Promise<void> {

@@ -44,6 +44,7 @@ async function describeLogicalVolume(host: Host, found: NodeVolume): Promise<Nod
     sizeBytes: logicalVolume.sizeBytes,
     segmentTypes: [...new Set(logicalVolume.segments.map(({ type }) => type))],
     hasSnapshots: found.hasSnapshots,
+    ...(logicalVolume.partial && { partial: true }),
     ...(logicalVolume.origin !== '' && { origin: logicalVolume.origin }),
     ...(thin && { thin }),
     active: device !== undefined,
@@ -62,5 +63,6 @@ function describeMirror({ metadata, resource, device }: NodeVolume): NodeVolumeF
     pairing: metadata.tags.pairing,
     attached: isAttached(resource),
     inserted: device !== undefined && leadsThroughMirror(device, resource?.minor),
+    closed: metadata.tags.volumeAtClose !== undefined,
   };
 }

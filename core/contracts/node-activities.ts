@@ -19,10 +19,12 @@ export interface NodeVolumeFacts {
     /** The kinds of target in LVM's own description, each once: linear, striped, thin, raid1 … */
     readonly segmentTypes: readonly string[];
     readonly hasSnapshots: boolean;
+    /** A disk that it lies on is missing. */
+    readonly partial?: boolean;
     /** What LVM calls its origin: what a snapshot was taken of, or what lies beneath a cache. */
     readonly origin?: string;
     readonly thin?: ThinVolume;
-    /** Active: its device exists. While a mirror is attached, inactive means that closeSource has closed the volume. */
+    /** Active: its device exists. */
     readonly active: boolean;
     /** Somebody holds the device open (mounted, or open as a block device); the mirror itself does not count. */
     readonly open: boolean;
@@ -40,6 +42,8 @@ export interface NodeVolumeFacts {
     readonly attached: boolean;
     /** On the source: the volume's device leads through the mirror. */
     readonly inserted: boolean;
+    /** closeSource has closed the volume. undefined: an older agent does not say. */
+    readonly closed?: boolean;
   };
 }
 

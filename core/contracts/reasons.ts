@@ -45,6 +45,7 @@ export const PERMANENT_ERRORS = [
   'LogicalVolumeMissing',
   'LogicalVolumeSizeMismatch',
   'LogicalVolumeConflict',
+  'DiskMissing',
   'SourceDiskLost',
   'SnapshotOnVolume',
   'TableNotSupported',

@@ -22,7 +22,10 @@ function mirrorIsWhole(recorded: number, source: NodeVolumeFacts, migrationUid: 
   return mirror.inserted || isClosed(source);
 }
 
-/** The volume's device was removed by closeSource: nobody can write to it, and the mirror stands above what it was made of. */
+/**
+ * The volume's device was removed by closeSource: nobody can write to it, and the mirror stands above what it was made of. Where somebody else
+ * deactivated it, it may have been activated again before that, and written to past the mirror.
+ */
 export function isClosed({ logicalVolume, mirror }: NodeVolumeFacts): boolean {
-  return mirror?.attached === true && logicalVolume?.active === false;
+  return mirror?.attached === true && mirror.closed !== false && logicalVolume?.active === false;
 }

@@ -61,7 +61,13 @@ export function checkLogicalVolume(
       `migration ${found.cutOverBy} passed its point of no return with this volume, but its LocalVolumeMigrate is gone: its target has the newest data`,
     );
   }
-  return checkSize(found.sizeBytes, objects, node.extentSizeBytes) ?? checkTable(found);
+  return checkSize(found.sizeBytes, objects, node.extentSizeBytes) ?? checkTable(found) ?? checkDisks(node);
+}
+
+/** A mirror that stands may have all of it on its other end already: DRBD says so, or says at which sector it cannot read. */
+function checkDisks({ logicalVolume, mirror }: NodeVolumeFacts): BadInput | undefined {
+  if (!logicalVolume?.partial || mirror?.attached) return undefined;
+  return bad('DiskMissing', 'a disk that the logical volume lies on is missing: bring it back, or restore the volume from a backup');
 }
 
 /**

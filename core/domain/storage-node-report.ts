@@ -81,17 +81,35 @@ const READY_CONDITION = 'Ready';
  *
  * A volume that a migration makes here is not one of the pool's volumes until it is cut over: it stands in `arriving` with its metadata volume.
  * How reservations are counted with it: `reserved-space.ts`.
+ *
+ * A pool whose volume group LVM no longer shows stays with its volumes, without room: its disks have gone, and to leave it out would say that nothing
+ * is on the node. It goes when its volume group is back, or when a person removes it from the status.
  */
 export function reportStorageNode(
   facts: StorageFacts,
   previous: LocalStorageNodeStatus | undefined,
   { pools, now }: NodeReportOptions,
 ): Pick<LocalStorageNodeStatus, 'state' | 'pools'> {
+  const isPool = (name: string): boolean => pools?.includes(name) ?? name.startsWith(POOL_PREFIX);
   const reported = facts.volumeGroups
-    .filter(({ name }) => pools?.includes(name) ?? name.startsWith(POOL_PREFIX))
+    .filter(({ name }) => isPool(name))
     .map((group) => [group.name, reportPool(group, facts, previous, now)] as const);
+  const vanished = Object.entries(previous?.pools ?? {})
+    .filter(([name, { volumes = [] }]) => isPool(name) && volumes.length > 0 && facts.volumeGroups.every((group) => group.name !== name))
+    .map(([name, pool]) => [name, withoutDisks(pool)] as const);
   // Maintain is a person's word. Offline was said while this agent was silent.
-  return { state: previous?.state === 'Maintain' ? 'Maintain' : 'Ready', pools: Object.fromEntries(reported) };
+  return { state: previous?.state === 'Maintain' ? 'Maintain' : 'Ready', pools: Object.fromEntries([...reported, ...vanished]) };
+}
+
+/** What arrived there does not count: a migration that lost its target begins anew elsewhere. */
+function withoutDisks({ thinPool: _, otherThinPools: _a, arriving: _b, ...pool }: Pool): Pool {
+  return {
+    ...pool,
+    usedCapacityBytes: pool.totalCapacityBytes,
+    freeCapacityBytes: 0,
+    freeVolumeCount: 0,
+    ...(pool.disks && { disks: pool.disks.map((disk) => ({ ...disk, state: 'Offline' as const })) }),
+  };
 }
 
 function reportPool(

@@ -33,6 +33,7 @@ const segmentRow = z.object({
   segtype: z.string(),
   chunk_size: z.string(),
   data_percent: z.string(),
+  lv_health_status: z.string(),
 });
 type SegmentRow = z.infer<typeof segmentRow>;
 
@@ -56,6 +57,8 @@ const toLogicalVolume = (row: SegmentRow, segments: readonly SegmentRow[]) => ({
   thinPool: row.pool_lv,
   /** Name of the volume it is a snapshot of; '' where it is none. */
   origin: row.origin,
+  /** A physical volume that it lies on is missing. */
+  partial: row.lv_health_status === 'partial',
   segments: segments.map(toSegment),
 });
 

@@ -41,6 +41,13 @@ test('a volume is closed when its device is gone and its mirror is not', () => {
   expect(isClosed(source(undefined, false))).toBe(false);
 });
 
+test('a volume that somebody else deactivated is not closed, and its mirror begins anew', () => {
+  const deactivated = source({ ...whole, inserted: false, closed: false }, false);
+  expect(isClosed(deactivated)).toBe(false);
+  expect(choosePairing(3, deactivated, 'this')).toBe(4);
+  expect(isClosed(source({ ...whole, inserted: false, closed: true }, false))).toBe(true);
+});
+
 test('a pairing never goes back, and goes on only with a mirror that the source kernel holds', () => {
   const mirror = fc.option(
     fc.record({

@@ -57,6 +57,16 @@ describe('objects that cannot be right, or are of a kind that cannot move yet', 
   });
 });
 
+test('a volume that has lost a disk does not begin to move, but is not stopped where a mirror of it stands', () => {
+  const partial = node({ partial: true });
+  expect(checkLogicalVolume(objects, partial, source)).toMatchObject({
+    reason: 'DiskMissing',
+    message: expect.stringMatching(/bring it back/),
+  });
+  const mirror = { migrationUid: 'this', pairing: 1, attached: true, inserted: true };
+  expect(checkLogicalVolume(objects, { ...partial, mirror }, source)).toBeUndefined();
+});
+
 describe('a node that does not have what the objects say', () => {
   test.each<[string, NodeVolumeFacts, string, RegExp]>([
     ['no such volume group', { volumeGroupFound: false }, 'VolumeGroupUnknown', /n1 has no volume group hdd/],

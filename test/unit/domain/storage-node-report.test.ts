@@ -79,6 +79,28 @@ describe('a pool', () => {
     expect(pools?.[name]?.class).toBe(poolClass);
   });
 
+  describe('whose volume group LVM no longer shows', () => {
+    const before = reportStorageNode(facts({ logicalVolumes: [logicalVolume('a')] }), undefined, { now: NOW });
+    const gone = facts({ volumeGroups: [], physicalVolumes: [], logicalVolumes: [] });
+
+    test('keeps its volumes and has no room, until it is back', () => {
+      const vanished = reportStorageNode(gone, before, { now: NOW });
+      expect(vanished.pools?.[POOL]).toMatchObject({
+        volumes: ['a'],
+        freeCapacityBytes: 0,
+        freeVolumeCount: 0,
+        disks: [{ devPath: '/dev/sda', state: 'Offline' }],
+      });
+      expect(reportStorageNode(gone, vanished, { now: NOW })).toEqual(vanished);
+      expect(reportStorageNode(facts(), vanished, { now: NOW }).pools?.[POOL]).toMatchObject({ volumes: [], freeCapacityBytes: 600 * MiB });
+    });
+
+    test('goes where it had no volumes, or is no pool any more', () => {
+      expect(reportStorageNode(gone, reportStorageNode(facts(), undefined, { now: NOW }), { now: NOW }).pools).toEqual({});
+      expect(reportStorageNode(gone, before, { pools: ['other'], now: NOW }).pools).toEqual({});
+    });
+  });
+
   test('shows a disk that is gone as offline', () => {
     const physicalVolumes = [{ device: '[unknown]', volumeGroup: POOL, sizeBytes: 5, missing: true }];
     expect(poolOf(facts({ physicalVolumes }))?.disks).toEqual([{ devPath: '[unknown]', type: 'HDD', capacityBytes: 5, state: 'Offline' }]);

@@ -27,6 +27,13 @@ describe('reports', () => {
     expect(idle).toMatchObject({ name: 'idle', tags: [], segments: [{ type: 'linear', dataPercent: undefined, chunkSizeBytes: 0 }] });
   });
 
+  test('tell a volume that has lost a disk', () => {
+    const whole = fixture('lvs.json');
+    expect(parseLogicalVolumes(whole).map(({ partial }) => partial)).not.toContain(true);
+    const partial = whole.replaceAll('"lv_health_status": ""', '"lv_health_status": "partial"');
+    expect(parseLogicalVolumes(partial).map(({ partial }) => partial)).not.toContain(false);
+  });
+
   test('tell what a volume group has and what it lies on', () => {
     expect(parseVolumeGroups(fixture('vgs.json'))).toEqual([{ name: 'LocalStorage_PoolHDD', extentSizeBytes: 4_194_304 }]);
     expect(parsePhysicalVolumes(fixture('pvs.json'))).toEqual([

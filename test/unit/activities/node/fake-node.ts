@@ -26,6 +26,8 @@ interface FakeVolume {
   tags: string[];
   content: string;
   autoactivation: boolean;
+  /** A disk that it lies on is missing. */
+  partial?: boolean;
 }
 
 interface FakeDevice {
@@ -227,9 +229,10 @@ export class FakeNode {
     const pools = [...this.thinPools].map(([name, { sizeBytes, dataPercent, chunkBytes }]) =>
       row(name, sizeBytes, { segtype: 'thin-pool', data_percent: inPercent(dataPercent), chunk_size: String(chunkBytes) }),
     );
-    const volumes = [...this.volumes].map(([name, { uuid, sizeBytes, tags, thinPool = '', dataPercent }]) => {
+    const volumes = [...this.volumes].map(([name, { uuid, sizeBytes, tags, thinPool = '', dataPercent, partial }]) => {
       const thin = thinPool !== '' && { pool_lv: thinPool, segtype: 'thin', data_percent: inPercent(dataPercent) };
-      return row(name, sizeBytes, { lv_uuid: uuid, lv_tags: tags.join(','), ...thin });
+      const health = partial && { lv_health_status: 'partial' };
+      return row(name, sizeBytes, { lv_uuid: uuid, lv_tags: tags.join(','), ...thin, ...health });
     });
     return [...volumes, ...pools];
   }

@@ -13,6 +13,7 @@ export const row = (name: string, sizeBytes: number, more: object) => ({
   segtype: 'linear',
   chunk_size: '0',
   data_percent: '',
+  lv_health_status: '',
   ...more,
 });
 

@@ -66,6 +66,15 @@ describe('the copy of a volume that has gone from its source', () => {
     expect(cluster.n2.volumes.get('data')?.content).toBe('precious');
   });
 
+  test('in part, with one of its disks, is not taken away by an abort', async () => {
+    const cluster = newCluster();
+    await copy(cluster);
+    cluster.n1.volumes.get('data')!.partial = true;
+    expect(await typeOf(abort(cluster))).toBe('DiskMissing');
+    expect(cluster.n2.volumes.get('data')?.content).toBe('precious');
+    expect(cluster.n1.devices.get(DEVICE)!.table).toContain('147:');
+  });
+
   test('is not needed where the volume was deleted', async () => {
     const cluster = await goneFromSource();
     cluster.enter('Aborting');
