@@ -35,20 +35,22 @@ export interface PodEvictionEnd {
 
 /** @param limit in milliseconds: for how long a volume without a copy may not come forward. */
 export function planPodEviction(node: string, facts: PodEvictionFacts, memory: PodEvictionMemory, limit: number): PodEvictionPlan {
-  const toMove = volumesToMove(facts, memory);
+  const staying = volumesHere(facts, memory);
   const why = whyGivenUp(facts, memory, limit);
-  if (why !== undefined && (memory.begun || toMove.length > 0)) return { start: [], end: stopped(node, facts, memory, why) };
+  if (why !== undefined && (memory.begun || staying.length > 0)) return { start: [], end: stopped(node, facts, memory, why) };
   const underWay = facts.running.map(({ volume }) => volume).filter((volume) => !memory.moved.includes(volume));
+  const toMove = staying.filter((volume) => !memory.idle.includes(volume));
   const start = [...new Set([...toMove, ...underWay])].filter((volume) => !memory.following.includes(volume)).sort();
-  if (start.length > 0 || memory.following.length > 0) return { start };
+  // One whose migration found nothing to do while it lies here yet is tried again, until it has stood still for too long.
+  if (start.length > 0 || memory.following.length > 0 || staying.length > 0) return { start };
   const message = `moved away from ${node}: ${[...memory.moved].sort().join(', ') || 'nothing'}`;
   return { start, end: { ...(memory.begun && { event: 'PodEvictionCompleted' as const }), message } };
 }
 
-function volumesToMove({ volumes }: PodEvictionFacts, { moved, idle }: PodEvictionMemory): readonly string[] {
-  const isToMove = ({ onNode, unmarked, volume }: PodEvictionFacts['volumes'][number]) =>
-    onNode && !unmarked && !moved.includes(volume) && !idle.includes(volume);
-  return volumes.filter(isToMove).map(({ volume }) => volume);
+/** Those that the eviction is about, and that have not moved. */
+function volumesHere({ volumes }: PodEvictionFacts, { moved }: PodEvictionMemory): readonly string[] {
+  const isHere = ({ onNode, unmarked, volume }: PodEvictionFacts['volumes'][number]) => onNode && !unmarked && !moved.includes(volume);
+  return volumes.filter(isHere).map(({ volume }) => volume);
 }
 
 function stopped(node: string, { running }: PodEvictionFacts, { moved }: PodEvictionMemory, why: string): PodEvictionEnd {
@@ -97,7 +99,7 @@ export function rememberLook(memory: PodEvictionMemory, facts: PodEvictionFacts,
   const { running } = facts;
   const isMoved = (volume: string) => memory.moved.includes(volume);
   const underWay = running.map(({ volume }) => volume).filter((volume) => !isMoved(volume));
-  const leaving = [...new Set([...volumesToMove(facts, memory), ...underWay])]
+  const leaving = [...new Set([...volumesHere(facts, memory), ...underWay])]
     .map((volume): Leaving => ({ volume, migration: running.find((migration) => migration.volume === volume) }))
     .filter(({ migration }) => !migration?.pointOfNoReturn);
   return { ...memory, ...rememberStandstills(memory, leaving, now) };

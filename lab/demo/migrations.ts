@@ -108,8 +108,14 @@ function row(migration: Migration): string[] {
     migration.phase || 'Pending',
     show(migration.percent, (percent) => `${percent.toFixed(0)} %`),
     // A copy that ended between two looks has no rate.
-    show(migration.bytesPerSecond || undefined, (rate) => `${(rate / 2 ** 20).toFixed(0)} MiB/s`),
+    show(migration.bytesPerSecond || undefined, rateInWords),
     show(migration.etaSeconds, (seconds) => `${Math.ceil(seconds)} s`),
     migration.message,
   ];
+}
+
+/** In whole KiB/s where it is slow: a copy that comes forward is not to look as if it stood still. */
+function rateInWords(bytesPerSecond: number): string {
+  const kib = bytesPerSecond / 1024;
+  return kib < 1024 ? `${kib.toFixed(0)} KiB/s` : `${(kib / 1024).toFixed(0)} MiB/s`;
 }

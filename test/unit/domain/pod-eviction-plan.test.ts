@@ -134,9 +134,19 @@ describe("a pod's eviction", () => {
     }
   });
 
-  test('does not begin again what found nothing to do, or was aborted by a person', () => {
-    const idle = rememberEnd(follow(NOTHING_REMEMBERED, 'a'), 'n1', ended('a', 'NothingToMove'));
-    expect(plan({ volumes: lies('a'), running: [] }, idle).start).toEqual([]);
+  test('waits with what found nothing to do while it lies there yet, and ends without having moved it', () => {
+    const idle = rememberEnd(follow({ ...NOTHING_REMEMBERED, begun: true }, 'a'), 'n1', ended('a', 'NothingToMove'));
+    const facts = { volumes: lies('a'), running: [] };
+    expect(plan(facts, idle)).toEqual({ start: [] });
+    expect(rememberLook(idle, facts, NOW).standstills).toEqual({ a: { stoodMilliseconds: 0 } });
+    expect(plan(facts, { ...idle, standstills: { a: STANDS } }).end).toEqual({
+      event: 'PodEvictionStopped',
+      message: 'the volumes stay on n1: a has not come forward for 10 minutes: its migration has not begun',
+    });
+    expect(plan({ volumes: [{ volume: 'a', onNode: false }], running: [] }, idle).end?.event).toBe('PodEvictionCompleted');
+  });
+
+  test('does not begin again what was aborted by a person', () => {
     const kept = rememberEnd(follow(NOTHING_REMEMBERED, 'a'), 'n1', ended('a', 'Aborted', { abortedByPerson: true }));
     expect(plan({ volumes: lies('a'), running: [] }, kept).end?.event).toBe('PodEvictionStopped');
   });
@@ -157,10 +167,13 @@ describe("a pod's eviction", () => {
             memory = { ...follow(memory, volume), begun: true };
           }
           const [volume] = memory.following;
+          // The next change is heard of.
+          memory = { ...memory, idle: [] };
+          if (volume === undefined) continue;
           const outcome = round < ends.length ? ends[round]! : 'Completed';
-          if (outcome === 'Completed') onNode.delete(volume!);
+          if (outcome === 'Completed') onNode.delete(volume);
           const isPerson = outcome === 'AbortedByPerson';
-          memory = rememberEnd(memory, 'n1', ended(volume!, isPerson ? 'Aborted' : outcome, { abortedByPerson: isPerson }));
+          memory = rememberEnd(memory, 'n1', ended(volume, isPerson ? 'Aborted' : outcome, { abortedByPerson: isPerson }));
         }
         throw new Error('it goes on and on');
       }),

@@ -121,6 +121,11 @@ describe('the table', () => {
 
   test.each<[string, Partial<Migration>, RegExp]>([
     ['how fast and how long yet', { percent: 40, bytesPerSecond: 5 * 2 ** 20, etaSeconds: 7 }, /Syncing +40 % +5 MiB\/s +7 s/],
+    [
+      'that it comes forward, however slowly',
+      { percent: 40, bytesPerSecond: 200 * 1024, etaSeconds: 120 },
+      /Syncing +40 % +200 KiB\/s +120 s/,
+    ],
     ['no rate where none was seen', { percent: 100, bytesPerSecond: 0, etaSeconds: 0 }, /Syncing +100 % +0 s/],
   ])('says of a copy %s', (_, progress, line) => {
     expect(renderTable([migration('a', progress)], 160)[1]).toMatch(line);
