@@ -81,13 +81,17 @@ export function volumesOn({ localVolumeReplicas, localVolumes }: ClusterStores, 
   return [...new Set([...byReplica.map(({ spec }) => spec.volumeName), ...byConfiguration.map(({ metadata }) => metadata.name)])].sort();
 }
 
+/** One that finds no target names every node of the cluster, and hundreds of volumes may wait together: Temporal takes 2 MiB for an answer. */
+const SHOWN_CHARACTERS = 500;
+
 export function describeRunning(migrate: LocalVolumeMigrate): RunningMigration {
   const { phase = 'Pending', target, message = '' } = migrate.status ?? {};
   const { percent, waitsFor } = progressOf(migrate);
+  const whole = waitsFor === undefined ? message : `${message}, waits for ${waitsFor}`;
   return {
     volume: migrate.spec.volumeName,
     phase,
-    message: waitsFor === undefined ? message : `${message}, waits for ${waitsFor}`,
+    message: whole.length > SHOWN_CHARACTERS ? `${whole.slice(0, SHOWN_CHARACTERS - 1)}…` : whole,
     ...(target && { target: target.node }),
     ...(percent !== undefined && { percent }),
   };
