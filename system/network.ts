@@ -3,9 +3,13 @@ import type { Host } from './host.ts';
 
 const LISTENING = '0A';
 
-/** TCP ports over IPv4 that somebody listens on, DRBD's own included. */
-export async function listListeningPorts(host: Host): Promise<number[]> {
-  return parseListeningPorts((await host.readText('/proc/net/tcp')) ?? '');
+/** Who listens at every address of IPv6 has the port of IPv4, too, and stands in the second table alone. */
+const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
+
+/** TCP ports that somebody listens on, DRBD's own included. */
+export async function listListeningPorts(host: Pick<Host, 'readText'>): Promise<number[]> {
+  const tables = await Promise.all(TABLES.map((path) => host.readText(path)));
+  return tables.flatMap((table) => parseListeningPorts(table ?? ''));
 }
 
 export function parseListeningPorts(text: string): number[] {

@@ -76,6 +76,8 @@ export class FakeNode {
   readonly thinPools = new Map<string, FakeThinPool>();
   /** By path in /sys. */
   readonly written = new Map<string, string>();
+  /** By path in /proc. */
+  readonly shown = new Map<string, string>();
   logicalBlockSizeBytes = 512;
   freeBytes = 2 ** 30;
   #created = 0;
@@ -336,6 +338,7 @@ export class FakeNode {
   }
 
   #read(path: string): string | undefined {
+    if (this.shown.has(path)) return this.shown.get(path);
     if (path === '/proc/drbd') return this.#procDrbd();
     if (path.endsWith('usermode_helper')) return `${this.usermodeHelper}\n`;
     const [, major, minor, attribute] = /^\/sys\/dev\/block\/(\d+):(\d+)\/(.*)$/.exec(path) ?? [];
