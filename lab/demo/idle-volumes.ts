@@ -4,32 +4,36 @@ import { POOL } from '../volume/objects.ts';
 import { type Check, deviceSha256 } from './checks.ts';
 import { type Migration, targetOf } from './migrations.ts';
 
+const ARCHIVE_MIB = 16;
 const SPARE_MIB = 8;
 
 export interface IdleVolume {
   readonly name: string;
-  readonly size: string;
-  /** Given content of its own, so that no two are taken for each other. */
-  readonly filled: boolean;
+  readonly mebibytes: number;
 }
 
 /** One, and as many more as `--volumes` says. Their names put them behind the workloads' volumes, which a small terminal is to show first. */
 export function idleVolumes(more: number): readonly IdleVolume[] {
   const digits = String(more).length;
   const spares = Array.from({ length: more }, (_, index) => `spare-${String(index + 1).padStart(digits, '0')}`);
-  return [{ name: 'archive', size: '16Mi', filled: false }, ...spares.map((name) => ({ name, size: `${SPARE_MIB}Mi`, filled: true }))];
+  return [{ name: 'archive', mebibytes: ARCHIVE_MIB }, ...spares.map((name) => ({ name, mebibytes: SPARE_MIB }))];
 }
 
 export function inWords([first, ...more]: readonly IdleVolume[]): string {
-  return `${first?.name} ${first?.size}${more.length > 0 ? `, ${more.length} more of ${SPARE_MIB}Mi` : ''}`;
+  return `${first?.name} ${first?.mebibytes}Mi${more.length > 0 ? `, ${more.length} more of ${SPARE_MIB}Mi` : ''}`;
 }
 
 export async function createIdleVolumes(lab: Lab, node: string, volumes: readonly IdleVolume[]): Promise<void> {
-  for (const { name, size } of volumes) await lab.createVolume({ name, node, size, fileSystem: 'block' });
-  const fill = volumes
-    .filter(({ filled }) => filled)
-    .map(({ name }) => `dd if=/dev/urandom of=/dev/${POOL}/${name} bs=1M count=${SPARE_MIB} conv=fsync 2>/dev/null`);
-  if (fill.length > 0) await lab.machine(node).exec(['set -e', ...fill].join('\n'), { timeoutSeconds: 300 });
+  for (const { name, mebibytes } of volumes) await lab.createVolume({ name, node, size: `${mebibytes}Mi`, fileSystem: 'block' });
+  await lab.machine(node).exec(fillScript(volumes), { timeoutSeconds: 300 });
+}
+
+/** Gives each content of its own: new disks are full of zeros, so that one which nobody has copied would look like one that has arrived, or like another. */
+export function fillScript(volumes: readonly IdleVolume[]): string {
+  const fill = volumes.map(
+    ({ name, mebibytes }) => `dd if=/dev/urandom of=/dev/${POOL}/${name} bs=1M count=${mebibytes} conv=fsync 2>/dev/null`,
+  );
+  return ['set -e', ...fill].join('\n');
 }
 
 /** By name. */

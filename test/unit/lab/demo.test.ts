@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { idleVolumes, inWords } from '../../../lab/demo/idle-volumes.ts';
+import { fillScript, idleVolumes, inWords } from '../../../lab/demo/idle-volumes.ts';
 import { LiveTable } from '../../../lab/demo/live-table.ts';
 import { type Migration, renderTable, syncInItsMiddle, targetOf, waitForPodsOnly } from '../../../lab/demo/migrations.ts';
 import { parseDemoOptions } from '../../../lab/demo/options.ts';
@@ -102,6 +102,12 @@ test('idle volumes are named in the order in which they are counted', () => {
   const names = idleVolumes(12).map(({ name }) => name);
   expect(names).toHaveLength(13);
   expect(names.toSorted()).toEqual(names);
+});
+
+test('every idle volume has content of its own, from its beginning to its end', () => {
+  const volumes = idleVolumes(2);
+  const filled = [...fillScript(volumes).matchAll(/if=\/dev\/urandom of=\/dev\/\w+\/(\S+) bs=1M count=(\d+)/g)];
+  expect(filled.map(([, name, count]) => ({ name, mebibytes: Number(count) }))).toEqual(volumes);
 });
 
 describe('the table', () => {
