@@ -6,7 +6,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 
 /**
  * What each folder may import of the project, besides itself. `core` stands on nothing, so that decisions stay pure; workflows never reach the
- * world outside; the lab looks at nodes with its own eyes, so that a check and the code it checks cannot share a mistake.
+ * world outside; the lab, and the tests on its nodes, look at nodes with their own eyes, so that a check and the code it checks cannot share a mistake.
  */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'core/contracts': [],
@@ -19,6 +19,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   worker: ['core', 'system', 'activities', 'triggers', 'reconcilers'],
   lab: [],
   deploy: ['core/contracts'],
+  'test/lab': ['lab'],
+  'test/lab-long': ['lab', 'test/lab'],
+  'test/chaos': ['lab', 'test/lab'],
 };
 /** `system` may use one kind of decision only: what to do next with an object it has just read. */
 const SYSTEM_DECISIONS = ['core/contracts/', 'core/domain/rebind.ts'];
