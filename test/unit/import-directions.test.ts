@@ -57,6 +57,14 @@ test('every folder imports only what lies beneath it', () => {
   expect(sources.flatMap(violations)).toEqual([]);
 });
 
+test('a decision follows from its facts alone: no clock, no chance, nothing of the world', () => {
+  const decisions = globSync('core/domain/**/*.ts', { cwd: ROOT });
+  expect(decisions.length).toBeGreaterThan(5);
+  const worldly =
+    /\b(?:Date\.now|new Date\(\)|Math\.random|performance\.now|process\.|setTimeout|setInterval|fetch\(|crypto\b)|from '(?!\.)/;
+  expect(decisions.filter((path) => worldly.test(readFileSync(join(ROOT, path), 'utf8')))).toEqual([]);
+});
+
 test('no file of the sources is longer than 400 lines', () => {
   const long = globSync([...Object.keys(ALLOWED).map((folder) => `${folder}/**/*.ts`), 'test/**/*.ts'], { cwd: ROOT }).filter(
     (path) => readFileSync(join(ROOT, path), 'utf8').split('\n').length > 400,
