@@ -1,5 +1,5 @@
 /** A container's environment, command and arguments, as Kubernetes defines them. */
-import type { Container, EnvironmentVariable, Pod } from './objects.ts';
+import type { Container, EnvironmentSource, EnvironmentVariable, Pod } from './objects.ts';
 
 /** The pod asks for something that does not exist, or that the lab does not do. */
 export class PodConfigurationError extends Error {
@@ -12,6 +12,9 @@ export interface References {
   readonly nodeAddress: string;
   secretValue(name: string, key: string): string;
   configMapValue(name: string, key: string): string;
+  /** By key; none where it does not exist and need not. */
+  secretValues(name: string): ReadonlyMap<string, string>;
+  configMapValues(name: string): ReadonlyMap<string, string>;
 }
 
 /** @returns variables in order, later ones may refer to earlier ones. @throws PodConfigurationError */
@@ -22,8 +25,15 @@ export function resolveEnvironment(
   base: Readonly<Record<string, string>>,
 ): Map<string, string> {
   const environment = new Map(Object.entries(base));
+  for (const source of container.envFrom ?? []) for (const [name, value] of valuesOf(source, references)) environment.set(name, value);
   for (const variable of container.env ?? []) environment.set(variable.name, resolve(variable, pod, references, environment));
   return environment;
+}
+
+function valuesOf({ prefix = '', secretRef, configMapRef }: EnvironmentSource, references: References): readonly [string, string][] {
+  const secret = secretRef ? references.secretValues(secretRef.name) : [];
+  const configMap = configMapRef ? references.configMapValues(configMapRef.name) : [];
+  return [...secret, ...configMap].map(([key, value]) => [`${prefix}${key}`, value]);
 }
 
 function resolve(variable: EnvironmentVariable, pod: Pod, references: References, earlier: ReadonlyMap<string, string>): string {

@@ -1,7 +1,7 @@
 /** The scripts by which pods come to be on a node. Pure: text in, text out. */
 
 import { shellQuote } from '../machines/ssh.ts';
-import { commandLine, PodConfigurationError, type References, resolveEnvironment } from './environment.ts';
+import { commandLine, expand, PodConfigurationError, type References, resolveEnvironment } from './environment.ts';
 import type { Container, Pod } from './objects.ts';
 import type { NodeVolume } from './pod-volumes.ts';
 
@@ -106,7 +106,10 @@ export function containerScript(
     'set -e',
     `echo $$ > ${CONTROL_GROUPS}/${uid}-${container.name}/cgroup.procs`,
     ...devicesScript(container, podDirectory(uid)),
-    ...(container.volumeMounts ?? []).map((mount) => mountScript(mount, volumeNamed(volumes, mount.name), podDirectory(uid))),
+    ...(container.volumeMounts ?? []).map((mount) => {
+      const subPath = mount.subPathExpr === undefined ? mount.subPath : expand(mount.subPathExpr, environment);
+      return mountScript({ ...mount, ...(subPath && { subPath }) }, volumeNamed(volumes, mount.name), podDirectory(uid));
+    }),
     `cd ${quote(container.workingDir ?? '/')}`,
     `exec env -i ${[...assignments, ...words].join(' ')}`,
     '',

@@ -48,6 +48,12 @@ export interface EnvironmentVariable {
   };
 }
 
+export interface EnvironmentSource {
+  readonly prefix?: string;
+  readonly secretRef?: { readonly name: string; readonly optional?: boolean };
+  readonly configMapRef?: { readonly name: string; readonly optional?: boolean };
+}
+
 export interface Container {
   readonly name: string;
   readonly image?: string;
@@ -55,10 +61,12 @@ export interface Container {
   readonly args?: readonly string[];
   readonly workingDir?: string;
   readonly env?: readonly EnvironmentVariable[];
+  readonly envFrom?: readonly EnvironmentSource[];
   readonly volumeMounts?: readonly {
     readonly name: string;
     readonly mountPath: string;
     readonly subPath?: string;
+    readonly subPathExpr?: string;
     readonly readOnly?: boolean;
   }[];
   readonly volumeDevices?: readonly { readonly name: string; readonly devicePath: string }[];

@@ -30,6 +30,10 @@ export class PodSources implements References {
       if (valueFrom?.secretKeyRef) await sources.#read('secrets', valueFrom.secretKeyRef.name);
       if (valueFrom?.configMapKeyRef) await sources.#read('configmaps', valueFrom.configMapKeyRef.name);
     }
+    for (const { secretRef, configMapRef } of containers.flatMap(({ envFrom }) => envFrom ?? [])) {
+      if (secretRef) await sources.#readWhole('secrets', secretRef);
+      if (configMapRef) await sources.#readWhole('configmaps', configMapRef);
+    }
     return sources;
   }
 
@@ -39,6 +43,14 @@ export class PodSources implements References {
 
   configMapValue(name: string, key: string): string {
     return this.#value('configmaps', name, key);
+  }
+
+  secretValues(name: string): ReadonlyMap<string, string> {
+    return this.#values('secrets', name);
+  }
+
+  configMapValues(name: string): ReadonlyMap<string, string> {
+    return this.#values('configmaps', name);
   }
 
   /** The files of a volume that Kubernetes fills, or undefined for one of another kind. @throws PodConfigurationError */
@@ -88,6 +100,14 @@ export class PodSources implements References {
     return Buffer.from(status.token);
   }
 
+  async #readWhole(kind: 'secrets' | 'configmaps', { name, optional }: { readonly name: string; readonly optional?: boolean }) {
+    try {
+      await this.#read(kind, name);
+    } catch (error) {
+      if (!(optional && error instanceof PodConfigurationError)) throw error;
+    }
+  }
+
   async #read(kind: 'secrets' | 'configmaps', name: string): Promise<ReadonlyMap<string, Buffer>> {
     const known = this.#data.get(`${kind}/${name}`);
     if (known) return known;
@@ -114,6 +134,10 @@ export class PodSources implements References {
 
   #value(kind: 'secrets' | 'configmaps', name: string, key: string): string {
     return this.#bytes(kind, name, key).toString('utf8');
+  }
+
+  #values(kind: 'secrets' | 'configmaps', name: string): ReadonlyMap<string, string> {
+    return new Map(Array.from(this.#data.get(`${kind}/${name}`) ?? [], ([key, bytes]) => [key, bytes.toString('utf8')]));
   }
 
   #bytes(kind: 'secrets' | 'configmaps', name: string, key: string): Buffer {

@@ -6,6 +6,8 @@ const references: References = {
   nodeAddress: '10.0.0.1',
   secretValue: (name, key) => `secret ${name}/${key}`,
   configMapValue: (name, key) => `config ${name}/${key}`,
+  secretValues: (name) => new Map([['USER', `user of ${name}`]]),
+  configMapValues: (name) => new Map([['LEVEL', `level of ${name}`]]),
 };
 const resolved = (env: Parameters<typeof container>[1] & object) =>
   Object.fromEntries(
@@ -30,6 +32,16 @@ describe("a container's environment", () => {
       { name: 'B', valueFrom: { configMapKeyRef: { name: 'c', key: 'k' } } },
     ];
     expect(resolved({ env })).toMatchObject({ A: 'secret s/k', B: 'config c/k' });
+  });
+
+  test('gives all of a secret and of a config map, and what is named by itself before that', () => {
+    const envFrom = [{ secretRef: { name: 's' } }, { prefix: 'LOG_', configMapRef: { name: 'c' } }];
+    const env = [
+      { name: 'WHO', value: 'the $(USER)' },
+      { name: 'LOG_LEVEL', value: 'mine' },
+    ];
+    expect(resolved({ envFrom })).toMatchObject({ USER: 'user of s', LOG_LEVEL: 'level of c', PATH: '/bin' });
+    expect(resolved({ envFrom, env })).toMatchObject({ WHO: 'the user of s', LOG_LEVEL: 'mine' });
   });
 
   test('refuses what the lab does not give, by name', () => {

@@ -8,7 +8,13 @@ import { containerScript, prepareScript } from '../../../lab/kubelet/node-script
 import type { NodeVolume } from '../../../lab/kubelet/pod-volumes.ts';
 import { container, pod } from './pods.ts';
 
-const references: References = { nodeAddress: '10.0.0.1', secretValue: () => '', configMapValue: () => '' };
+const references: References = {
+  nodeAddress: '10.0.0.1',
+  secretValue: () => '',
+  configMapValue: () => '',
+  secretValues: () => new Map(),
+  configMapValues: () => new Map(),
+};
 const data = {
   kind: 'persistent',
   name: 'data',
@@ -58,6 +64,12 @@ describe("a container's script", () => {
 
   test('mounts a read-only volume read-only', () => {
     expect(script({ volumeMounts: [{ name: 'data', mountPath: '/data', readOnly: true }] })).toContain('mount -o remount,bind,ro /data');
+  });
+
+  test('mounts the part of a volume that the pod names, also by a variable', () => {
+    const mounted = 'mount --bind /run/kubelet/pods/u1/volumes/data/web-0 /data';
+    expect(script({ volumeMounts: [{ name: 'data', mountPath: '/data', subPath: 'web-0' }] })).toContain(mounted);
+    expect(script({ volumeMounts: [{ name: 'data', mountPath: '/data', subPathExpr: '$(HOSTNAME)' }] })).toContain(mounted);
   });
 
   test('is refused for a volume that the pod does not have', () => {
