@@ -13,6 +13,11 @@ interface Variable {
   readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } };
 }
 
+interface Rule {
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
 /** What the kubelet would put in the place of a fieldRef. */
 const FIELDS: Record<string, string> = { 'spec.nodeName': 'n1', 'status.hostIP': '10.0.0.1', 'metadata.namespace': 'rehome-system' };
 
@@ -32,6 +37,17 @@ test('kubectl apply -k takes every manifest there is', () => {
   const manifests = globSync(['*.yaml', 'crds/*.yaml'], { cwd: DIRECTORY }).filter((name) => name !== 'kustomization.yaml');
   expect([...resources].sort()).toEqual(manifests.sort());
 });
+
+test.each(['agent-rbac.yaml', 'controller-rbac.yaml'])(
+  '%s lets nobody do with a status but write it: it is read with its object',
+  (file) => {
+    const documents = parseAllDocuments(read(file)).map((document) => document.toJS() as { readonly rules?: readonly Rule[] });
+    const rules = documents.flatMap(({ rules: granted = [] }) => granted);
+    const ofStatus = rules.filter(({ resources }) => resources.some((resource) => resource.endsWith('/status')));
+    expect(ofStatus.length).toBeGreaterThan(0);
+    for (const { verbs } of ofStatus) expect(verbs).toEqual(['patch']);
+  },
+);
 
 test('the environment of the controller is one it can start with', () => {
   expect(parseControllerConfiguration(podOf('controller.yaml').environment).namespace).toBe('rehome-system');
