@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beforeEach, describe, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Cluster } from '../lab/support.ts';
 import { WritingPod } from '../lab/writing-pod.ts';
 
@@ -75,8 +75,11 @@ describe('a drain completes without help, with every acknowledged write and noth
     WritingPod.with(cluster, async (pod) => {
       await pod.drain();
       const { status } = await cluster.reaches(pod.volume, 'CuttingOver');
+      const struckAt = Date.now();
       await befall(fault, status?.targetNode ?? '');
       await pod.expectMoved();
+      const leftAt = Date.parse((await cluster.migration(pod.volume))?.status?.phaseTimes?.RemovingSource ?? '');
+      expect(leftAt, 'the cut-over was over when the fault came').toBeGreaterThan(struckAt);
     }),
   );
 });
