@@ -52,7 +52,7 @@ export function createMigrationWorkflows(client: Client, taskQueue: string): Mig
         signal: follower === undefined ? SignalName.lookAgain : SignalName.follow,
         signalArgs,
         workflowIdConflictPolicy: 'USE_EXISTING',
-        staticSummary: `${input.volume}: ${input.sourceNode} → ?`,
+        staticSummary: `${input.volume} leaves ${input.sourceNode}`,
         staticDetails: `Moves volume ${input.volume} away from node ${input.sourceNode} (${input.trigger}). Signals: \`retry\`, \`abort\`.`,
         typedSearchAttributes: [
           { key: KEYWORD.volume, value: input.volume },

@@ -6,8 +6,8 @@ import { inWords } from './stay.ts';
 import type { Turns } from './turns.ts';
 
 export interface MigrationView extends MigrationProgress {
-  /** 0 to 100, of the sync or verify that runs. */
-  readonly percent?: number;
+  /** 0 to 100, of the sync or verify that runs, as it was then, in milliseconds since 1970: a long one is looked at seldom. */
+  readonly done?: { readonly percent: number; readonly at: number };
   /** By node, why it is no target; undefined: it does not wait for one. */
   readonly refusals?: Readonly<Record<string, Refusal>>;
   readonly waitsForApiServer: boolean;
@@ -17,11 +17,11 @@ export interface MigrationView extends MigrationProgress {
 }
 
 export function describeMigration(view: MigrationView): string {
-  const { volume, sourceNode, targetNode, phase, percent, message, refusals = {}, waitsForApiServer, lastFailure, abortable } = view;
+  const { volume, sourceNode, targetNode, phase, done, message, refusals = {}, waitsForApiServer, lastFailure, abortable } = view;
   const lines = [
     `**${inCell(volume)}** from **${sourceNode}** to ${targetNode ? `**${targetNode}**` : 'a node not chosen yet'}`,
     '',
-    `- ${phase}${percent === undefined ? '' : `, ${percent} %`}: ${inCell(message)}`,
+    `- ${phase}${done ? `, ${done.percent} % at ${clockTime(done.at)}` : ''}: ${inCell(message)}`,
     ...Object.entries(refusals).map(([node, refusal]) => `  - ${node}: ${refusal}`),
     ...(waitsForApiServer ? ['- waits for the API server'] : []),
     ...(lastFailure ? [`- last failure: ${inCell(lastFailure)}`] : []),
@@ -32,6 +32,8 @@ export function describeMigration(view: MigrationView): string {
   ];
   return lines.join('\n');
 }
+
+const clockTime = (at: number): string => `${new Date(at).toISOString().slice(11, 19)} UTC`;
 
 export interface EvictionView {
   readonly node: string;

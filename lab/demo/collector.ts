@@ -85,6 +85,13 @@ export class Collector {
     return longest;
   }
 
+  /** The median silence between two acknowledgements before `until` (milliseconds since the epoch). */
+  usualGapSeconds(writer: string, until: number): number {
+    const times = (this.#received.get(writer) ?? []).map(({ at }) => at).filter((at) => at < until);
+    const gaps = times.slice(1).map((at, index) => at - times[index]!);
+    return (gaps.sort((a, b) => a - b)[Math.floor(gaps.length / 2)] ?? 0) / 1000;
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));

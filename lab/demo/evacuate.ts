@@ -10,7 +10,7 @@ import type { DrainOptions } from './options.ts';
 /** For all that the demo moves without options, and for each volume more. */
 const MOVE_SECONDS = 300;
 const SECONDS_OF_A_VOLUME = 20;
-/** Longer than kubectl is told to wait: that is not counted while an API server that has fallen silent owes it an answer. */
+/** Longer than a `kubectl wait` is told to wait: that is not counted while an API server that has fallen silent owes it an answer. */
 const ANSWER_SECONDS = 30;
 
 export interface LoadedNode {
@@ -66,7 +66,7 @@ async function drain(evacuation: Evacuation): Promise<void> {
   const { steps, node, limitSeconds } = evacuation;
   const args = ['drain', node.name, '--ignore-daemonsets', '--delete-emptydir-data'];
   steps.say(`kubectl ${args.join(' ')}`);
-  await runKubectl(evacuation, [...args, '--timeout=120s']);
+  await runKubectl(evacuation, args);
   steps.say('kubectl drain has returned: the pods have gone, their volumes have not yet');
   await runKubectl(evacuation, ['wait', `localstoragenode/${node.name}`, '--for=condition=Evacuated', `--timeout=${limitSeconds}s`]);
 }

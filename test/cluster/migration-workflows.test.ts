@@ -54,7 +54,7 @@ describe('the workflow of a migration', () => {
   test('says in the UI what it is before a worker has seen it', async () => {
     await start('new', 'evict-node-n1');
     const { staticSummary, typedSearchAttributes, taskQueue } = await client.workflow.getHandle('migrate-new').describe();
-    expect(await staticSummary()).toBe('new: n1 → ?');
+    expect(await staticSummary()).toBe('new leaves n1');
     expect(taskQueue).toBe(QUEUE);
     expect(Object.fromEntries(typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value]))).toEqual({
       Volume: 'new',

@@ -21,7 +21,7 @@ test.concurrent('a step that syncs for long shows how far it is', async ({ harne
   const migration = await harness.migrate();
   await gate.reached;
   harness.migrateObject().percent = 42;
-  await eventually(async () => expect(await migration.details()).toContain('Syncing, 42 %: copies to'));
+  await eventually(async () => expect(await migration.details()).toMatch(/Syncing, 42 % at [\d:]+ UTC: copies to/));
   gate.open();
   delete harness.migrateObject().percent;
   expect(await migration.result()).toMatchObject({ outcome: 'Completed' });

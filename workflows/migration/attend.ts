@@ -23,6 +23,7 @@ export async function look(run: MigrationRun): Promise<void> {
     cluster.observeVolume({ ...input, sourceNode, ...(ref && { ref }) }),
   );
   run.looks += 1;
+  run.lookedAt = Date.now();
   if (!run.pointOfNoReturn) heed(run, run.facts);
   show(run);
 }

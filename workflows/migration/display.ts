@@ -5,13 +5,13 @@ import { describeMigration } from '../../core/domain/progress.ts';
 import type { MigrationRun } from './run.ts';
 
 export function show(run: MigrationRun): void {
-  const { facts, lastFailure, pointOfNoReturn, refusals, outages } = run;
+  const { facts, lastFailure, pointOfNoReturn, refusals, outages, lookedAt } = run;
   setCurrentDetails(
     describeMigration({
       ...progressOf(run),
       abortable: !pointOfNoReturn,
       waitsForApiServer: outages > 0,
-      ...(facts?.percent !== undefined && { percent: facts.percent }),
+      ...(facts?.percent !== undefined && { done: { percent: facts.percent, at: lookedAt } }),
       ...(refusals && { refusals }),
       ...(lastFailure && { lastFailure: `${lastFailure.reason}: ${lastFailure.message}` }),
     }),

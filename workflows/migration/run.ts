@@ -24,6 +24,8 @@ export interface MigrationRun {
   /** The last look at the objects, and how many there were. */
   facts?: VolumeFacts;
   looks: number;
+  /** When the last one was answered, in milliseconds since 1970. */
+  lookedAt: number;
 
   phase: Phase;
   parkedIn?: ActivePhase;
@@ -111,6 +113,7 @@ export function beginRun(input: MigrateVolumeInput, inheritance?: Inheritance): 
     inbox: new Inbox(),
     sourceNode: input.sourceNode,
     looks: 0,
+    lookedAt: 0,
     phase: 'Pending',
     message: '',
     doing: '',

@@ -7,7 +7,7 @@ const view: MigrationView = {
   sourceNode: 'n1',
   targetNode: 'n2',
   message: 'copies to n2',
-  percent: 42,
+  done: { percent: 42, at: Date.UTC(2026, 0, 1, 12, 3, 5) },
   waitsForApiServer: false,
   abortable: true,
 };
@@ -15,19 +15,19 @@ const view: MigrationView = {
 describe('a migration is described', () => {
   test('by what moves where, how far it is, and what a person may do', () => {
     expect(describeMigration(view)).toBe(
-      '**data** from **n1** to **n2**\n\n- Syncing, 42 %: copies to n2\n- signal `abort` (or Request Cancellation) leaves the volume where it is',
+      '**data** from **n1** to **n2**\n\n- Syncing, 42 % at 12:03:05 UTC: copies to n2\n- signal `abort` (or Request Cancellation) leaves the volume where it is',
     );
   });
 
   test('before it has a target', () => {
-    const { targetNode, percent, ...pending } = view;
+    const { targetNode, done, ...pending } = view;
     expect(describeMigration({ ...pending, phase: 'Reserving' })).toMatch(
       /^\*\*data\*\* from \*\*n1\*\* to a node not chosen yet\n\n- Reserving: /,
     );
   });
 
   test('with the reason of each node that cannot take it', () => {
-    const { targetNode, percent, ...waiting } = view;
+    const { targetNode, done, ...waiting } = view;
     const refusals = { n1: 'SourceNode', n2: 'PoolFull' } as const;
     const described = describeMigration({ ...waiting, phase: 'Reserving', message: 'no node can take the volume', refusals });
     expect(described.split('\n').slice(2, 5)).toEqual([

@@ -84,7 +84,7 @@ describe('a command of DRBD 9', () => {
 
 const CONTROLLER = '--c-plan-ahead=20 --c-max-rate=4000000 --c-fill-target=20480 --resync-rate=102400 --c-min-rate=10240';
 const NET =
-  '--protocol=C --max-buffers=8000 --sndbuf-size=4194304 --rcvbuf-size=4194304 --connect-int=1 --ping-int=1 --ping-timeout=10 --socket-check-timeout=1 --timeout=10 --ko-count=3 --verify-alg=crc32c --cram-hmac-alg=sha256';
+  '--protocol=C --max-buffers=8000 --sndbuf-size=4194304 --rcvbuf-size=4194304 --connect-int=1 --ping-int=1 --ping-timeout=10 --socket-check-timeout=1 --timeout=10 --ko-count=2 --verify-alg=crc32c --cram-hmac-alg=sha256';
 
 describe('connecting', () => {
   test('tells of a peer that is not known: who, by which addresses, how fast', async () => {
