@@ -8,7 +8,6 @@ import { z } from 'zod';
 import { MIGRATE_STATES, PHASES, type Phase } from '../phases.ts';
 import {
   bytesSchema,
-  conditionsSchema,
   IMMUTABLE,
   immutableLocalVolumeNameSchema,
   ipv4Schema,
@@ -69,7 +68,6 @@ const statusSchema = z.object({
     .describe('The PersistentVolume from before its rebind, to make it again after a crash.'),
   workflowId: z.string().exactOptional(),
   follows: z.string().exactOptional().describe('The LocalVolumeMigrate of the same volume that runs instead of this one.'),
-  conditions: conditionsSchema.exactOptional(),
 });
 
 const TARGET_IS_SOURCE: ValidationRule = {
