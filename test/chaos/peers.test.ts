@@ -16,8 +16,11 @@ interface Migrate {
   readonly status?: { readonly pairing?: number };
 }
 
-/** The strangers speak as 8.4 does. */
-const withDrbd9 = process.env.REHOME_LAB_DRBD_MODULES !== undefined;
+/** Strangers call from here, and speak as 8.4 does. With DRBD 9: REHOME_LAB_DRBD9_NODES=n1,n2. */
+const STRANGERS_NODE = 'n3';
+const { REHOME_LAB_DRBD_MODULES: modules, REHOME_LAB_DRBD9_NODES: nodesWith9 } = process.env;
+const withDrbd9 = modules !== undefined;
+const strangersHave9 = withDrbd9 && (nodesWith9 ?? STRANGERS_NODE).split(',').includes(STRANGERS_NODE);
 
 /** Of every mirror that a test of this file made. */
 const secrets = new Set<string>();
@@ -29,8 +32,11 @@ afterEach(async () => {
     for (let pairing = 0; pairing <= (status?.pairing ?? 0); pairing += 1) secrets.add(secretOf(key, metadata.uid, pairing));
   }
   for (const machine of lab.machines) await hangUp(machine);
-  await lab.kubectl(['taint', 'node', 'n3', 'test-'], { expectedExitCodes: [1] });
+  await lab.kubectl(['taint', 'node', STRANGERS_NODE, 'test-'], { expectedExitCodes: [1] });
 });
+
+/** So the mirror's ends are n1 and n2. */
+const keepVolumesAway = () => lab.kubectl(['taint', 'node', STRANGERS_NODE, 'test=stranger:NoSchedule']);
 
 /** As the node has it in a file. */
 async function clusterKey(): Promise<Buffer> {
@@ -62,10 +68,25 @@ async function hangUp(machine: Machine): Promise<void> {
   await machine.exec(`! grep -q '^ *${STRANGERS_MINOR}:' /proc/drbd || drbdsetup down ${STRANGER}`);
 }
 
-/** DRBD's own word for how a connection stands. */
-async function connectionOf(machine: Machine, minor: number | string): Promise<string | undefined> {
+/** Of a stranger's connection, or of a mirror's end: DRBD's own word for how it stands, and what is not in sync. */
+interface Standing {
+  readonly connection: string | undefined;
+  readonly outOfSyncKib: number;
+}
+
+async function standing84(machine: Machine, minor: number | string): Promise<Standing> {
   const { stdout } = await machine.exec('cat /proc/drbd');
-  return new RegExp(`^ *${minor}: cs:(\\S+)`, 'm').exec(stdout)?.[1];
+  const [, connection, outOfSync] = new RegExp(`^ *${minor}: cs:(\\S+)[^]*?oos:(\\d+)`, 'm').exec(stdout) ?? [];
+  return { connection, outOfSyncKib: Number(outOfSync) };
+}
+
+async function standing9(machine: Machine): Promise<Standing> {
+  const { stdout } = await machine.exec('drbdsetup status data_rehome --json --statistics');
+  const [resource] = JSON.parse(stdout) as {
+    connections: { peer_devices: { 'replication-state': string; 'out-of-sync': number }[] }[];
+  }[];
+  const [peer] = resource?.connections[0]?.peer_devices ?? [];
+  return { connection: peer?.['replication-state'], outOfSyncKib: peer?.['out-of-sync'] ?? Number.NaN };
 }
 
 /** A value that the mirror's end on this node has in its tags. */
@@ -76,64 +97,64 @@ async function mirrorTag(machine: Machine, key: string): Promise<string> {
   return value;
 }
 
-async function outOfSyncKib(machine: Machine, minor: string): Promise<number> {
-  const { stdout } = await machine.exec('cat /proc/drbd');
-  return Number(new RegExp(`^ *${minor}: [^]*?oos:(\\d+)`, 'm').exec(stdout)?.[1]);
-}
-
 async function countInKernelLog(machine: Machine, pattern: RegExp): Promise<number> {
   const { stdout } = await machine.exec('dmesg');
   return [...stdout.matchAll(new RegExp(pattern, 'g'))].length;
 }
 
-test.skipIf(withDrbd9)('strangers who call the ends of a running sync are not heard, and it ends as if nobody had called', async () => {
-  const n1 = lab.machine('n1');
-  const resyncs = /Began resync as (SyncSource|PausedSyncS)/;
-  const before = await countInKernelLog(n1, resyncs);
-  const sha256 = await cluster.filledVolume('data', 'n1', `${SIZE_MIB}Mi`);
-  await n1.rate('40mbit');
-  await cluster.cordon('n1');
-  const { metadata, status } = await eventually('a sync under way', 90, async () => {
-    const migration = await cluster.migration('data');
-    return (migration?.status?.progress?.syncedBytes ?? 0) > 0 && migration;
-  });
-  const target = lab.machine(status!.targetNode!);
-  const stranger = lab.machines.find(({ name }) => name !== 'n1' && name !== target.name)!;
-  const pairing = Number(await mirrorTag(n1, 'pairing'));
-  const key = await clusterKey();
-  const { stdout: shown } = await n1.exec('drbdsetup show data_rehome');
-  expect(shown, 'the secret that this test looks for is the one in use').toContain(secretOf(key, metadata.uid, pairing));
-
-  const minor = await mirrorTag(n1, 'minor');
-  const ends = [
-    { address: n1.storageAddress, port: Number(await mirrorTag(n1, 'port')) },
-    { address: target.storageAddress, port: Number(await mirrorTag(target, 'port')) },
-  ];
-  for (const end of ends) {
-    const [old, current] = [secretOf(key, metadata.uid, pairing - 1), secretOf(key, metadata.uid, pairing)];
-    for (const secret of [undefined, old, current]) {
-      // From the very port that the other end has.
-      const from = { address: stranger.storageAddress, port: ends.find((other) => other !== end)!.port };
-      await call(stranger, from, end, secret);
-      const left = await outOfSyncKib(n1, minor);
-      await eventually('8 MiB more in sync while a stranger calls', 60, async () => (await outOfSyncKib(n1, minor)) < left - 8192);
-      expect(await connectionOf(stranger, STRANGERS_MINOR)).toBe('WFConnection');
-      expect(await connectionOf(n1, minor)).toBe('SyncSource');
-      await hangUp(stranger);
-    }
-    const refused = await stranger.exec(['socat', '-u', 'OPEN:/dev/null', `TCP:${end.address}:${end.port},connect-timeout=5`], {
-      expectedExitCodes: [1],
+test.skipIf(strangersHave9)(
+  'strangers who call the ends of a running sync are not heard, and it ends as if nobody had called',
+  async () => {
+    const n1 = lab.machine('n1');
+    const resyncs = /Began resync as (SyncSource|PausedSyncS)/;
+    const before = await countInKernelLog(n1, resyncs);
+    await keepVolumesAway();
+    const sha256 = await cluster.filledVolume('data', 'n1', `${SIZE_MIB}Mi`);
+    await n1.rate('40mbit');
+    await cluster.cordon('n1');
+    const { metadata, status } = await eventually('a sync under way', 90, async () => {
+      const migration = await cluster.migration('data');
+      return (migration?.status?.progress?.syncedBytes ?? 0) > 0 && migration;
     });
-    expect(refused.stderr).toContain('Connection refused');
-  }
+    const target = lab.machine(status!.targetNode!);
+    const stranger = lab.machine(STRANGERS_NODE);
+    const pairing = Number(await mirrorTag(n1, 'pairing'));
+    const key = await clusterKey();
+    const { stdout: shown } = await n1.exec('drbdsetup show data_rehome');
+    expect(shown, 'the secret that this test looks for is the one in use').toContain(secretOf(key, metadata.uid, pairing));
 
-  await n1.rate('off');
-  await cluster.waitUntilEvacuated('n1', 180);
-  expect(await cluster.sha256('data', target.name)).toBe(sha256);
-  expect(await countInKernelLog(n1, resyncs)).toBe(before + 1);
-});
+    const minor = await mirrorTag(n1, 'minor');
+    const source = () => (withDrbd9 ? standing9(n1) : standing84(n1, minor));
+    const ends = [
+      { address: n1.storageAddress, port: Number(await mirrorTag(n1, 'port')) },
+      { address: target.storageAddress, port: Number(await mirrorTag(target, 'port')) },
+    ];
+    for (const end of ends) {
+      const [old, current] = [secretOf(key, metadata.uid, pairing - 1), secretOf(key, metadata.uid, pairing)];
+      for (const secret of [undefined, old, current]) {
+        // From the very port that the other end has.
+        const from = { address: stranger.storageAddress, port: ends.find((other) => other !== end)!.port };
+        await call(stranger, from, end, secret);
+        const { outOfSyncKib: left } = await source();
+        await eventually('8 MiB more in sync while a stranger calls', 60, async () => (await source()).outOfSyncKib < left - 8192);
+        expect((await standing84(stranger, STRANGERS_MINOR)).connection).toBe('WFConnection');
+        expect((await source()).connection).toBe('SyncSource');
+        await hangUp(stranger);
+      }
+      const refused = await stranger.exec(['socat', '-u', 'OPEN:/dev/null', `TCP:${end.address}:${end.port},connect-timeout=5`], {
+        expectedExitCodes: [1],
+      });
+      expect(refused.stderr).toContain('Connection refused');
+    }
 
-describe.skipIf(withDrbd9)('at a port that waits for the source', () => {
+    await n1.rate('off');
+    await cluster.waitUntilEvacuated('n1', 180);
+    expect(await cluster.sha256('data', target.name)).toBe(sha256);
+    expect(await countInKernelLog(n1, resyncs)).toBe(before + 1);
+  },
+);
+
+describe.skipIf(strangersHave9)('at a port that waits for the source', () => {
   /** The first of the range: what an agent without mirrors takes. */
   const PORT = 20_000;
 
@@ -141,9 +162,8 @@ describe.skipIf(withDrbd9)('at a port that waits for the source', () => {
     ['without a secret', undefined],
     ['with an old one', 'f00dfeedf00dfeedf00dfeedf00dfeed'],
   ])('a stranger %s is turned away, and the move completes', async (_, secret) => {
-    const [n2, n3] = [lab.machine('n2'), lab.machine('n3')];
-    // So the target is n2.
-    await lab.kubectl(['taint', 'node', 'n3', 'test=stranger:NoSchedule']);
+    const [n2, n3] = [lab.machine('n2'), lab.machine(STRANGERS_NODE)];
+    await keepVolumesAway();
     const sha256 = await cluster.filledVolume('data', 'n1', '32Mi');
     // It calls before anybody listens, so that it is there before the source.
     await call(n3, { address: n3.storageAddress, port: PORT }, { address: n2.storageAddress, port: PORT }, secret);
@@ -154,19 +174,24 @@ describe.skipIf(withDrbd9)('at a port that waits for the source', () => {
     expect(await cluster.sha256('data', 'n2')).toBe(sha256);
   });
 
-  test('a node that has the very secret is let in, and the move completes when it has gone', async () => {
-    const [n1, n2, n3] = [lab.machine('n1'), lab.machine('n2'), lab.machine('n3')];
-    await lab.kubectl(['taint', 'node', 'n3', 'test=stranger:NoSchedule']);
+  // The stranger says it of itself, the end of the mirror of whom it does not know.
+  const letIn = { by: 'n3', pattern: /stranger: Peer authenticated/ };
+  const turnedAway = { by: 'n2', pattern: /Closing unexpected connection from/ };
+  test(`a node that has the very secret is ${withDrbd9 ? 'turned away by its address' : 'let in'}, and the move completes when it has gone`, async () => {
+    const [n1, n2, n3] = [lab.machine('n1'), lab.machine('n2'), lab.machine(STRANGERS_NODE)];
+    await keepVolumesAway();
     const sha256 = await cluster.filledVolume('data', 'n1', '32Mi');
-    const letIn = /stranger: Peer authenticated/;
-    const before = await countInKernelLog(n3, letIn);
+    const { by, pattern } = withDrbd9 ? turnedAway : letIn;
+    const before = await countInKernelLog(lab.machine(by), pattern);
+    const authenticated = await countInKernelLog(n3, letIn.pattern);
     await n1.cut('storage');
     await cluster.cordon('n1');
     const { metadata } = await cluster.reaches('data', 'Preparing');
     expect(await eventually('the port of the mirror', 60, async () => Number(await mirrorTag(n2, 'port')))).toBe(PORT);
     const secret = secretOf(await clusterKey(), metadata.uid, Number(await mirrorTag(n2, 'pairing')));
     await call(n3, { address: n3.storageAddress, port: PORT }, { address: n2.storageAddress, port: PORT }, secret);
-    await eventually('a stranger that is let in', 60, async () => (await countInKernelLog(n3, letIn)) > before);
+    await eventually('an answer to the stranger', 60, async () => (await countInKernelLog(lab.machine(by), pattern)) > before);
+    expect((await countInKernelLog(n3, letIn.pattern)) > authenticated).toBe(!withDrbd9);
     await n1.heal();
     await hangUp(n3);
     await cluster.reaches('data', 'Completed', 240);
