@@ -15,7 +15,6 @@ export interface StorageNodeStateDependencies {
   readonly stores: ClusterStores;
   /** Where the agents' Leases are. */
   readonly namespace: string;
-  readonly now: () => Date;
   readonly logger: { info(fields: object, message: string): void; warn(fields: object, message: string): void };
 }
 

@@ -25,7 +25,7 @@ import type { ClusterStores } from './stores.ts';
 import { isAgentAlive } from './volume-facts.ts';
 import { companionsOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
-type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
+type Facts = Pick<ClusterDependencies, 'stores' | 'namespace'>;
 
 /** LVM's usual extent: what a volume takes of a pool is whole extents. */
 const EXTENT_BYTES = 4 * 2 ** 20;

@@ -26,7 +26,7 @@ import { nodeUsageOf } from './node-usage.ts';
 import { podPlacesOf } from './pod-places.ts';
 import { type StorageNode, type StorageNodes, storageNodeOf, storageNodesOf } from './storage-nodes.ts';
 
-type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'namespace' | 'logger'>;
+type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'namespace' | 'logger'>;
 
 /** Each lost race has brought fresher facts of one node. */
 const MAXIMUM_PLANS = 50;

@@ -6,7 +6,8 @@
  */
 import { CSI_DRIVER } from '../../core/contracts/names.ts';
 import type { LocalStorageNode, LocalVolume, LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
-import type { CsiNode, Lease, Node, PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttachment } from '../../system/kube/resources.ts';
+import type { WatchedLease } from '../../system/kube/lease.ts';
+import type { CsiNode, Node, PersistentVolume, PersistentVolumeClaim, Pod, VolumeAttachment } from '../../system/kube/resources.ts';
 
 /** All objects of one kind. A Watcher is one. */
 export interface Store<T> {
@@ -91,7 +92,7 @@ export interface ClusterStores {
   readonly persistentVolumeClaims: Store<PersistentVolumeClaim>;
   readonly volumeAttachments: Store<VolumeAttachment>;
   readonly csiNodes: Store<CsiNodeView>;
-  readonly leases: Store<Lease>;
+  readonly leases: Store<WatchedLease>;
   readonly localVolumes: Store<LocalVolume>;
   readonly localVolumeReplicas: Store<LocalVolumeReplica>;
   readonly localStorageNodes: Store<LocalStorageNode>;

@@ -17,7 +17,7 @@ import type { ClusterStores } from './stores.ts';
 import { type ClaimName, claimOf, mirrorEnd, replicaNodesOf, replicasOf } from './volume-objects.ts';
 import { heldBy, usersOf } from './volume-users.ts';
 
-type Facts = Pick<ClusterDependencies, 'stores' | 'now' | 'namespace'>;
+type Facts = Pick<ClusterDependencies, 'stores' | 'namespace'>;
 type Seen = Pick<ClusterDependencies, 'kube' | 'stores'>;
 type Deps = Facts & Seen & Pick<ClusterDependencies, 'whyStays'>;
 
@@ -137,8 +137,8 @@ function isOnlineWanted({ nodes, localVolumes }: ClusterStores, volume: string, 
   return objects.some((object) => object?.metadata.annotations?.[Annotation.online] === 'true');
 }
 
-export function isAgentAlive({ stores, now, namespace }: Facts, node: string): boolean {
-  return isLeaseHeld(stores.leases.get(keyOf({ namespace, name: agentLease(node) })), now());
+export function isAgentAlive({ stores, namespace }: Facts, node: string): boolean {
+  return isLeaseHeld(stores.leases.get(keyOf({ namespace, name: agentLease(node) })));
 }
 
 function agentsAlive(facts: Facts, nodes: readonly (string | undefined)[]): Readonly<Record<string, boolean>> {

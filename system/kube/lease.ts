@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeClient } from './client.ts';
 import { isNotFound } from './errors.ts';
-import { type Lease, leases, type ObjectName } from './resources.ts';
+import { type KubeObject, type Lease, leases, type ObjectName } from './resources.ts';
 
 export type LeaseSpec = NonNullable<Lease['spec']>;
 
@@ -16,11 +16,33 @@ export function microTime(date: Date): string {
   return date.toISOString().replace('Z', '000Z');
 }
 
-/** Whether somebody holds the Lease at this time. Judged by the clocks of two machines: a second or two of difference is to be expected. */
-export function isLeaseHeld(lease: { readonly spec?: LeaseSpec } | undefined, now: Date): boolean {
-  const { holderIdentity, renewTime, leaseDurationSeconds } = lease?.spec ?? {};
-  if (!holderIdentity || !renewTime || leaseDurationSeconds === undefined) return false;
-  return now.getTime() < Date.parse(renewTime) + leaseDurationSeconds * 1000;
+/** A Lease as this process has watched it. */
+export interface WatchedLease extends KubeObject {
+  readonly spec?: LeaseSpec;
+  /** On the clock of `performance.now()`. */
+  readonly renewedAt: number;
+}
+
+/**
+ * The projection of a watcher of Leases. As for `LeaderElection`, a renewal counts from the moment at which it is seen: the holder's clock may be minutes off.
+ * Only of a Lease that is seen for the first time nothing but that clock tells how old it is.
+ */
+export function watchLease({ metadata, spec }: Lease, before: WatchedLease | undefined): WatchedLease {
+  const { managedFields: _, ...rest } = metadata;
+  return { metadata: rest, ...(spec && { spec }), renewedAt: renewedAt(spec, before) };
+}
+
+function renewedAt(spec: LeaseSpec | undefined, before: WatchedLease | undefined): number {
+  if (before) return before.spec?.renewTime === spec?.renewTime ? before.renewedAt : performance.now();
+  const ageMilliseconds = spec?.renewTime ? Date.now() - Date.parse(spec.renewTime) : Number.POSITIVE_INFINITY;
+  return performance.now() - Math.max(0, ageMilliseconds);
+}
+
+/** Whether somebody holds the Lease at this moment. */
+export function isLeaseHeld(lease: WatchedLease | undefined): boolean {
+  const { holderIdentity, leaseDurationSeconds } = lease?.spec ?? {};
+  if (!lease || !holderIdentity || leaseDurationSeconds === undefined) return false;
+  return performance.now() < lease.renewedAt + leaseDurationSeconds * 1000;
 }
 
 export interface LeaseHeartbeatOptions {

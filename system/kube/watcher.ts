@@ -41,8 +41,11 @@ export interface WatcherOptions<T extends KubeObject, P> {
   readonly client: KubeClient;
   readonly resource: Resource<T>;
   readonly selection?: Selection;
-  /** What is kept of an object. Memory is spent here: keep what is read. An object for which it throws is told to `onError` and left as it was. */
-  readonly project: (object: T) => P;
+  /**
+   * What is kept of an object; `before` undefined: it is new. Memory is spent here: keep what is read. An object for which it throws is told to `onError`
+   * and left as it was.
+   */
+  readonly project: (object: T, before: P | undefined) => P;
   /** Called for every object of the first list too. Should only put a key into a queue. What it throws goes to `onError`. */
   readonly onChange?: ChangeHandler<P>;
   /** Connections lost, lists refused, handlers that threw: told, and gone on from. */
@@ -206,7 +209,7 @@ export class Watcher<T extends KubeObject, P = T> {
       this.#remove(key, before);
       before = undefined;
     }
-    const projected = this.#guard(() => ({ value: this.#options.project(object) }));
+    const projected = this.#guard(() => ({ value: this.#options.project(object, before?.value) }));
     if (!projected) return;
     const { value } = projected;
     this.#store.set(key, { uid, resourceVersion, value });

@@ -29,12 +29,12 @@ afterEach(() => programs.stopAll());
 const soon = { timeout: 30_000, interval: 20 };
 const HOLDER = { namespace: 'hwameistor', name: HWAMEISTOR_LEASE };
 
-/** What HwameiStor's leader writes, or that it is gone. */
+/** What HwameiStor's leader writes, or that it has given its Lease up. */
 async function hwameistorLives(lives: boolean): Promise<void> {
   const spec = {
-    holderIdentity: 'hwameistor-0',
+    holderIdentity: lives ? 'hwameistor-0' : '',
     leaseDurationSeconds: 15,
-    renewTime: microTime(new Date(Date.now() - (lives ? 0 : 60_000))),
+    renewTime: microTime(new Date()),
   };
   if (await world.client.find(leases, HOLDER)) await world.client.mergePatch(leases, HOLDER, { spec });
   else await world.client.create(leases, { metadata: HOLDER, spec });

@@ -1,12 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { MirrorEnd } from '../../core/contracts/migration.ts';
-import { agentLease, Label } from '../../core/contracts/names.ts';
+import { Label } from '../../core/contracts/names.ts';
 import type { Condition } from '../../core/contracts/objects/index.ts';
 import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
 import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas } from '../../system/kube/hwameistor-resources.ts';
-import { microTime } from '../../system/kube/lease.ts';
-import { leases, nodes } from '../../system/kube/resources.ts';
+import { nodes } from '../../system/kube/resources.ts';
 import { MigrationWorld, NAMESPACE } from './migration-world.ts';
 
 let world: MigrationWorld;
@@ -51,16 +50,6 @@ function becomes(node: string, status: 'True' | 'False', reason: string): Promis
   return vi.waitFor(read, { timeout: 15_000, interval: 50 });
 }
 
-/** The agent's last sign of life is so long ago. */
-async function agentHeard(node: string, secondsAgo: number): Promise<void> {
-  const renewTime = microTime(new Date(Date.now() - secondsAgo * 1000));
-  await world.client.mergePatch(
-    leases,
-    { namespace: NAMESPACE, name: agentLease(node) },
-    { spec: { renewTime, leaseDurationSeconds: 15 } },
-  );
-}
-
 describe('Evacuated', () => {
   test('follows a drain to its end, and stays True when the node is powered off', async () => {
     const node = await addNode();
@@ -84,7 +73,7 @@ describe('Evacuated', () => {
     const evacuated = await becomes(node.node, 'True', 'NothingLeft');
     expect(Date.parse(evacuated.lastTransitionTime!)).toBeGreaterThan(Date.parse(left.lastTransitionTime!));
 
-    await agentHeard(node.node, 60);
+    await world.silenceAgent(node.node);
     await vi.waitFor(
       async () => expect((await world.client.get(localStorageNodes, { name: node.node })).status?.state).toBe('Offline'),
       10_000,
@@ -97,10 +86,10 @@ describe('Evacuated', () => {
 
   test('waits for an agent that is away, and for the volumes that the label keeps', async () => {
     const { node } = await addNode();
-    await agentHeard(node, 60);
+    await world.silenceAgent(node);
     await world.cordon(node);
     await becomes(node, 'False', 'AgentNotReporting');
-    await agentHeard(node, 0);
+    await world.reviveAgent(node);
     await becomes(node, 'True', 'NothingLeft');
     await world.client.mergePatch(nodes, { name: node }, { metadata: { labels: { [Label.eviction]: 'disable' } } });
     await becomes(node, 'False', 'EvictionDisabled');
@@ -138,11 +127,11 @@ describe('the state of a storage node', () => {
   test('is Offline once its agent has fallen silent, and its agent may say otherwise when it is back', async () => {
     const { node } = await addNode();
     const state = async () => (await world.client.get(localStorageNodes, { name: node })).status?.state;
-    await agentHeard(node, 60);
+    await world.silenceAgent(node);
     await vi.waitFor(async () => expect(await state()).toBe('Offline'), 10_000);
     const { status } = await world.client.get(localStorageNodes, { name: node });
     expect(Object.keys(status?.pools ?? {})).toHaveLength(1);
-    await agentHeard(node, 0);
+    await world.reviveAgent(node);
     await world.reportPool(node, {});
     expect(await state()).toBe('Ready');
   });

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { LeaderElection } from '../../system/kube/leader-election.ts';
-import { isLeaseHeld, LeaseHeartbeat } from '../../system/kube/lease.ts';
+import { isLeaseHeld, LeaseHeartbeat, type WatchedLease, watchLease } from '../../system/kube/lease.ts';
 import { leases } from '../../system/kube/resources.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 
@@ -18,8 +18,13 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((each) => each.stop()));
 });
 
-const isHeld = async (name: string): Promise<boolean> =>
-  isLeaseHeld(await cluster.client.find(leases, { name, namespace: 'default' }), new Date());
+const watched = new Map<string, WatchedLease>();
+async function isHeld(name: string): Promise<boolean> {
+  const found = await cluster.client.get(leases, { name, namespace: 'default' });
+  const lease = watchLease(found, watched.get(name));
+  watched.set(name, lease);
+  return isLeaseHeld(lease);
+}
 
 describe('leader election', () => {
   const TIMES = { durationSeconds: 3, renewDeadlineSeconds: 2, retrySeconds: 0.3 };

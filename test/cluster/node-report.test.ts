@@ -3,7 +3,7 @@ import type { StorageFacts } from '../../core/domain/storage-node-report.ts';
 import { NodeReporter } from '../../reconcilers/node-report.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { localStorageNodes, localVolumeReplicas } from '../../system/kube/hwameistor-resources.ts';
-import { isLeaseHeld } from '../../system/kube/lease.ts';
+import { isLeaseHeld, watchLease } from '../../system/kube/lease.ts';
 import { leases, nodes } from '../../system/kube/resources.ts';
 import { logicalVolumeFacts, POOL, storageFacts } from '../storage-facts.ts';
 import { grantRights, leaseOf, NAMESPACE, startAgent } from './agents.ts';
@@ -184,7 +184,7 @@ test('a look that fails is told, changes nothing, and is followed by the next', 
 
 test("the agent's Lease is held while it runs, and given up when it stops", async () => {
   start();
-  const held = async () => isLeaseHeld(await admin.find(leases, leaseOf(node)), new Date());
+  const held = async () => isLeaseHeld(watchLease(await admin.get(leases, leaseOf(node)), undefined));
   await vi.waitFor(async () => expect(await held()).toBe(true), { timeout: 10_000 });
   await reporter.stop();
   expect(await held()).toBe(false);

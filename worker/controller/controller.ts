@@ -189,7 +189,7 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
     new GatedPodsReconciler({ kube, stores, whyStays, changes: watchers, events: createEventRecorder(kube, logger, 'controller'), logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, evictionDelaySeconds, now, logger }),
-    new StorageNodeStateReconciler({ kube, stores, namespace, now, logger }),
+    new StorageNodeStateReconciler({ kube, stores, namespace, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),
   ];
 }

@@ -5,7 +5,7 @@
  */
 import { HWAMEISTOR_LEASE } from '../../core/contracts/names.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
-import { isLeaseHeld } from '../../system/kube/lease.ts';
+import { isLeaseHeld, type WatchedLease, watchLease } from '../../system/kube/lease.ts';
 import { type Lease, leases } from '../../system/kube/resources.ts';
 import { Watcher } from '../../system/kube/watcher.ts';
 import type { Logger } from '../logging.ts';
@@ -27,7 +27,7 @@ export class HwameistorIsLiveError extends RefusalError {
 
 /** @throws {HwameistorIsLiveError} */
 export async function refuseBesideHwameistor(kube: KubeClient): Promise<void> {
-  const live = (await kube.list(leases, SELECTION)).find((lease) => isLeaseHeld(lease, new Date()));
+  const live = (await kube.list(leases, SELECTION)).find((lease) => isLeaseHeld(watchLease(lease, undefined)));
   if (live) throw new HwameistorIsLiveError(live);
 }
 
@@ -40,18 +40,18 @@ export interface HwameistorWatchOptions {
 
 /** Notices a HwameiStor that comes up later, and when it is gone again. */
 export class HwameistorWatch {
-  readonly #watcher: Watcher<Lease>;
+  readonly #watcher: Watcher<Lease, WatchedLease>;
   readonly #options: HwameistorWatchOptions;
   #timer: NodeJS.Timeout | undefined;
   #isLive = false;
 
   constructor(options: HwameistorWatchOptions) {
     this.#options = options;
-    this.#watcher = new Watcher<Lease>({
+    this.#watcher = new Watcher<Lease, WatchedLease>({
       client: options.kube,
       resource: leases,
       selection: SELECTION,
-      project: (lease) => lease,
+      project: watchLease,
       onChange: () => this.#judge(),
       onError: (error) => options.logger.warn({ error }, "watch of HwameiStor's Lease interrupted, tried again"),
     });
@@ -70,7 +70,7 @@ export class HwameistorWatch {
 
   #judge(): void {
     const { logger, onChange } = this.#options;
-    const live = this.#watcher.list().find((lease) => isLeaseHeld(lease, new Date()));
+    const live = this.#watcher.list().find(isLeaseHeld);
     if ((live !== undefined) === this.#isLive) return;
     this.#isLive = live !== undefined;
     if (live) {

@@ -3,6 +3,7 @@ import type { ChangeListener, ClusterChanges, ClusterObjects } from '../../activ
 import { type ClusterStores, viewCsiNode, viewPod } from '../../activities/cluster/stores.ts';
 import type { KubeClient, Selection } from '../../system/kube/client.ts';
 import { localStorageNodes, localVolumeMigrates, localVolumeReplicas, localVolumes } from '../../system/kube/hwameistor-resources.ts';
+import { watchLease } from '../../system/kube/lease.ts';
 import {
   csiNodes,
   type KubeObject,
@@ -41,7 +42,7 @@ export class ClusterWatchers implements ClusterChanges {
       persistentVolumeClaims: this.#whole('persistentVolumeClaims', persistentVolumeClaims),
       volumeAttachments: this.#whole('volumeAttachments', volumeAttachments),
       csiNodes: this.#watch('csiNodes', csiNodes, viewCsiNode),
-      leases: this.#whole('leases', leases, { namespace: options.namespace }),
+      leases: this.#watch('leases', leases, watchLease, { namespace: options.namespace }),
       localVolumes: this.#whole('localVolumes', localVolumes),
       localVolumeReplicas: this.#whole('localVolumeReplicas', localVolumeReplicas),
       localStorageNodes: this.#whole('localStorageNodes', localStorageNodes),
@@ -75,7 +76,7 @@ export class ClusterWatchers implements ClusterChanges {
   #watch<T extends KubeObject, P>(
     kind: keyof ClusterObjects,
     resource: Resource<T>,
-    project: (object: T) => P,
+    project: (object: T, before: P | undefined) => P,
     selection: Selection = {},
   ): Watcher<T, P> {
     const { kube, logger } = this.#options;
