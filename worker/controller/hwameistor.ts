@@ -38,6 +38,9 @@ export interface HwameistorWatchOptions {
   readonly onChange: (isLive: boolean) => void;
 }
 
+/** The API server counts as heard of. It says that nothing has changed about once a minute, so one that died is seen to be gone a minute later at most. */
+const HEARD_SECONDS = 5;
+
 /** Notices a HwameiStor that comes up later, and when it is gone again. */
 export class HwameistorWatch {
   readonly #watcher: Watcher<Lease, WatchedLease>;
@@ -72,6 +75,8 @@ export class HwameistorWatch {
     const { logger, onChange } = this.#options;
     const live = this.#watcher.list().find(isLeaseHeld);
     if ((live !== undefined) === this.#isLive) return;
+    // Beside a dead connection every Lease runs out: nobody brings its renewals.
+    if (!live && this.#watcher.secondsSinceContact() > HEARD_SECONDS) return;
     this.#isLive = live !== undefined;
     if (live) {
       const lease = `${live.metadata.namespace}/${live.metadata.name}`;
