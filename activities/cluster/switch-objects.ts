@@ -54,10 +54,12 @@ export const switchObjects = (deps: Deps): ClusterActivities['switchObjects'] =>
 };
 
 export const removeSourceReplica =
-  ({ kube, stores }: Deps): ClusterActivities['removeSourceReplica'] =>
+  ({ kube }: Pick<Deps, 'kube'>): ClusterActivities['removeSourceReplica'] =>
   async ({ ref, sourceNode }) => {
     await readPermission(kube, ref, { source: sourceNode });
-    const left = replicasOf(stores, ref.volume).filter(({ spec }) => spec.nodeName === sourceNode);
+    // Live: nobody comes back for one of which the store has not heard.
+    const onSource = await kube.list(localVolumeReplicas, { fieldSelector: `spec.nodeName=${sourceNode}` });
+    const left = onSource.filter(({ spec }) => spec.volumeName === ref.volume);
     for (const { metadata } of left) {
       await kube.delete(localVolumeReplicas, metadata, { preconditions: { uid: metadata.uid } }).catch((error: unknown) => {
         if (!isNotFound(error)) throw error;

@@ -1,7 +1,7 @@
 /** What only a world in which the watches lag, or another attempt acts beside this one, brings about. */
 import { expect, test } from 'vitest';
 import type { ClusterDependencies } from '../../../activities/cluster/dependencies.ts';
-import { switchObjects } from '../../../activities/cluster/switch-objects.ts';
+import { removeSourceReplica, switchObjects } from '../../../activities/cluster/switch-objects.ts';
 import { KubeError } from '../../../system/kube/errors.ts';
 import {
   NodeAffinityProbe,
@@ -72,6 +72,19 @@ test('a replica on the target that is gone is made again, though the store has n
     return plural === 'persistentvolumes' ? persistentVolume : undefined;
   });
   expect(made.map(({ plural }) => plural)).toEqual(['localvolumereplicas']);
+});
+
+test('the replica on the source goes, though the store has not heard of it', async () => {
+  const removed: string[] = [];
+  const kube = {
+    find: async () => migrate(),
+    list: async ({ plural }: Resource) =>
+      plural === 'localvolumereplicas' ? [replica('data-n1', 'n1'), { ...replica('log-n1', 'n1'), spec: { volumeName: 'log' } }] : [],
+    delete: async (_: Resource, { name }: { readonly name: string }) => void removed.push(name),
+  };
+  const deps = { kube, stores: { localVolumeReplicas: storeOf() } } as unknown as ClusterDependencies;
+  await removeSourceReplica(deps)({ ref: request.ref, sourceNode: 'n1' });
+  expect(removed).toEqual(['data-n1']);
 });
 
 test('an API server that let the node affinity be changed once, and does no longer, is asked again', async () => {
