@@ -15,7 +15,7 @@ import {
 } from '../../core/domain/rebind.ts';
 import { backoffMilliseconds } from './backoff.ts';
 import type { KubeClient, NewObject } from './client.ts';
-import { isAlreadyExists, isConflict, isInvalid, isNotFound } from './errors.ts';
+import { isAlreadyExists, isConflict, isInvalid, isNotFound, KubeError } from './errors.ts';
 import {
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -67,6 +67,11 @@ export class ClaimNotBound extends Error {
   override readonly name = 'ClaimNotBound';
 }
 
+/** The API server would not take the PersistentVolume as it is to be made again, so it was not deleted: worth another attempt. */
+export class RecreationRefused extends Error {
+  override readonly name = 'RecreationRefused';
+}
+
 /** Whether an API server lets nodeAffinity be changed (feature gate MutablePVNodeAffinity). Asked once, by a change that is not stored. */
 export class NodeAffinityProbe {
   #mutable: boolean | undefined;
@@ -104,10 +109,12 @@ interface Observation {
 const NUDGE = 'rehome.io/rebound-at';
 /** Steps that came too late because somebody else wrote meanwhile; more in one rebind are no accident. */
 const MAXIMUM_LOST_RACES = 20;
+/** Bad request, forbidden, invalid. */
+const REFUSALS: readonly (number | undefined)[] = [400, 403, 422];
 const RACE_BACKOFF = { minimumMilliseconds: 20, maximumMilliseconds: 500 };
 const NUDGE_BACKOFF = { minimumMilliseconds: 50, maximumMilliseconds: 500 };
 
-/** @throws {PersistentVolumeRefused | ClaimNotBound | KubeError} */
+/** @throws {PersistentVolumeRefused | RecreationRefused | ClaimNotBound | KubeError} */
 export async function rebindPersistentVolume(request: RebindRequest, options: RebindOptions): Promise<RebindOutcome> {
   for (let lostRaces = 0; ; ) {
     try {
@@ -184,11 +191,13 @@ async function act(step: ActingStep, { volume, record, movedAffinity }: Observat
       await options.record.write(recordOf(volume!, movedAffinity));
       return;
     case 'retain': {
+      await requireAccepted(client, record!);
       const retain = { op: 'replace', path: '/spec/persistentVolumeReclaimPolicy', value: 'Retain' } as const;
       await client.jsonPatch(persistentVolumes, { name }, [same, unchanged, retain]);
       return;
     }
     case 'delete':
+      await requireAccepted(client, record!);
       await client.delete(persistentVolumes, { name }, { preconditions: { uid, resourceVersion } });
       return;
     case 'removeFinalizers': {
@@ -200,6 +209,23 @@ async function act(step: ActingStep, { volume, record, movedAffinity }: Observat
     case 'bind':
       await bind(client, volume!, options.boundTimeoutSeconds ?? 30);
       return;
+  }
+}
+
+/** Rules of the cluster may have been made since the volume was: after the delete it would be too late to hear of them. */
+async function requireAccepted(client: KubeClient, { manifest }: RebindRecord): Promise<void> {
+  try {
+    await client.create(persistentVolumes, manifest, { dryRun: true });
+  } catch (error) {
+    // What is said last, when all the rest was found right.
+    if (isAlreadyExists(error)) return;
+    if (!(error instanceof KubeError) || !REFUSALS.includes(error.status)) throw error;
+    throw new RecreationRefused(
+      `PersistentVolume ${manifest.metadata.name} is not deleted, for it could not be made again: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

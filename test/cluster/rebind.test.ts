@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { ClaimNotBound, PersistentVolumeRefused } from '../../system/kube/rebind-persistent-volume.ts';
+import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
+import { ClaimNotBound, PersistentVolumeRefused, RecreationRefused } from '../../system/kube/rebind-persistent-volume.ts';
 import { persistentVolumeClaims, persistentVolumes, volumeAttachments } from '../../system/kube/resources.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { affinityTo, createBoundVolume, DRIVER, OWN_FINALIZERS, rebind } from './rebind-world.ts';
@@ -134,7 +135,28 @@ describe('a rebind', () => {
   });
 });
 
+const setRecordedCapacity = (storage: string) =>
+  cluster.client.mergePatch(
+    localVolumeMigrates,
+    { name },
+    // An API server that has come to want something else would say the same of a volume as it is.
+    { status: { persistentVolume: { manifest: { spec: { capacity: { storage } } } } } } as object,
+    { subresource: 'status' },
+  );
+
 describe('a rebind is refused and changes nothing', () => {
+  test('where the API server would not take the volume as it is to be made again, and goes on once it does', async () => {
+    const before = await createdAndBound();
+    const untouched = await volume();
+    await dieAfter('record');
+    await setRecordedCapacity('-1');
+    await expect(rebind(cluster.client, name)).rejects.toBeInstanceOf(RecreationRefused);
+    expect((await volume()).metadata.resourceVersion).toBe(untouched.metadata.resourceVersion);
+    await setRecordedCapacity('64Mi');
+    await rebind(cluster.client, name);
+    await expectMoved(before);
+  });
+
   async function expectRefused(refusal: string): Promise<void> {
     const before = await volume();
     const refused = await rebind(cluster.client, name).catch((error: unknown) => error);

@@ -108,7 +108,8 @@ test('an API server that let the node affinity be changed once, and does no long
     delete: async () => {
       volume = undefined;
     },
-    create: async (_: Resource, manifest: { readonly spec: typeof spec }) => {
+    create: async (_: Resource, manifest: { readonly spec: typeof spec }, { dryRun }: { readonly dryRun?: boolean } = {}) => {
+      if (dryRun) return;
       volume = { ...manifest, metadata: { ...meta, uid: 'made again' } };
     },
   };
