@@ -20,7 +20,7 @@ import { candidateOf, demandOf, poolStates } from './candidates.ts';
 import type { ClusterDependencies } from './dependencies.ts';
 import { permanent } from './failures.ts';
 import { followingOf } from './following-volumes.ts';
-import { hasEnded } from './migration-objects.ts';
+import { hasEnded, isTakenBack } from './migration-objects.ts';
 import { readMigration } from './migration-record.ts';
 import { nodeUsageOf } from './node-usage.ts';
 import { podPlacesOf } from './pod-places.ts';
@@ -47,7 +47,9 @@ export const reserveTarget = (deps: Deps): ClusterActivities['reserveTarget'] =>
 async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<ReserveResult> {
   const { kube } = deps;
   const migrate = await readMigration(kube, request.ref);
-  if (hasEnded(migrate)) throw permanent('NotPermitted', `${request.ref.name} has ended: nothing is reserved for it`);
+  if (hasEnded(migrate) || isTakenBack(migrate)) {
+    throw permanent('NotPermitted', `${request.ref.name} is ${migrate.status?.phase}: nothing is reserved for it`);
+  }
   const nodes = storageNodesOf(await kube.list(localStorageNodes));
   const kept = standing(request, nodes);
   const others = [...nodes.values()].filter((node) => node !== kept);

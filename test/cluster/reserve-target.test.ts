@@ -199,9 +199,9 @@ describe('reserving a target', () => {
     expect(targetOf(await world.activities.reserveTarget(request))).toBe('n2');
   });
 
-  test('a migration that has ended reserves nothing', async () => {
+  test.each(['Aborting', 'Aborted'] as const)('a migration that is %s reserves nothing', async (phase) => {
     const request = await migration('over');
-    await world.activities.reportPhase({ ref: request.ref, phase: 'Aborted', message: 'test' });
+    await world.activities.reportPhase({ ref: request.ref, phase, message: 'test' });
     await expect(world.activities.reserveTarget(request)).rejects.toMatchObject({ type: 'NotPermitted', nonRetryable: true });
     expect(await reservations('n2')).toEqual({});
   });

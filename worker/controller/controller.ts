@@ -20,6 +20,7 @@ import { namespaceOfService } from '../../core/domain/stay.ts';
 import { EndedMigrationsReconciler } from '../../reconcilers/ended-migrations.ts';
 import { EvacuatedReconciler } from '../../reconcilers/evacuated.ts';
 import { GatedPodsReconciler } from '../../reconcilers/gated-pods.ts';
+import { ReservationsReconciler } from '../../reconcilers/reservations.ts';
 import { StorageNodeStateReconciler } from '../../reconcilers/storage-node-state.ts';
 import { VolumeStatusReconciler } from '../../reconcilers/volume-status.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
@@ -189,6 +190,7 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
     new GatedPodsReconciler({ kube, stores, whyStays, changes: watchers, events: createEventRecorder(kube, logger, 'controller'), logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, evictionDelaySeconds, now, logger }),
+    new ReservationsReconciler({ kube, stores, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),
   ];
