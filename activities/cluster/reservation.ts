@@ -8,6 +8,8 @@
  *   plan -> reserve on that node, if the plan made anew with the node as it was just read still says so -> reserved
  *        ^                                      | it says another
  *        +--------------------------------------+
+ *
+ * What the volume holds elsewhere goes last: a target that was to be given up is kept where no other takes the volume, and its room with it.
  */
 import type { ClusterActivities, ReserveRequest, ReserveResult } from '../../core/contracts/cluster-activities.ts';
 import type { LocalStorageNode, LocalVolumeMigrate } from '../../core/contracts/objects/index.ts';
@@ -52,9 +54,12 @@ async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<Reser
   }
   const nodes = storageNodesOf(await kube.list(localStorageNodes));
   const kept = standing(request, nodes);
-  const others = [...nodes.values()].filter((node) => node !== kept);
-  await releaseLeftOvers(deps, request.ref.volume, others);
-  return kept ? reservedOn(kept) : planAndReserve(deps, request, migrate, nodes);
+  const result = kept ? reservedOn(kept) : await planAndReserve(deps, request, migrate, nodes);
+  if (result.kind === 'reserved') {
+    const others = [...nodes.values()].filter(({ metadata }) => metadata.name !== result.target.node);
+    await releaseLeftOvers(deps, request.ref.volume, others);
+  }
+  return result;
 }
 
 /** Of whatever node: a run that was interrupted between the reservation and its report knows of no target. */

@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { markClaim } from '../../activities/cluster/eviction-marks.ts';
+import { createClusterActivities } from '../../activities/cluster/index.ts';
 import type { ReserveRequest } from '../../core/contracts/cluster-activities.ts';
 import type { MirrorEnd } from '../../core/contracts/migration.ts';
 import { Annotation } from '../../core/contracts/names.ts';
-import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
+import { localStorageNodes, localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { type Pod, persistentVolumeClaims, pods } from '../../system/kube/resources.ts';
 import { GiB, MigrationWorld, POOL } from './migration-world.ts';
 
@@ -69,6 +70,21 @@ test('volumes that were asked for together go to one node, though no pod uses th
   const written = await world.client.mergePatch(localVolumeMigrates, other.ref, { metadata: { annotations } });
   await world.seen('localVolumeMigrates', written);
   expect((await targetsOf([leader, other])).size).toBe(1);
+});
+
+test('a target that was to be given up keeps its room where no other takes the volume, which only a live look may tell', async () => {
+  const request = await migration('staying', false);
+  expect(await world.activities.reserveTarget(request)).toMatchObject({ kind: 'reserved', target: { node: 'n2' } });
+  const before = structuredClone(world.watchers.stores.localStorageNodes.list());
+  const localStorageNodesBefore = { list: () => before, get: (key: string) => before.find(({ metadata }) => metadata.name === key) };
+  const late = createClusterActivities({
+    ...world.dependencies,
+    stores: { ...world.watchers.stores, localStorageNodes: localStorageNodesBefore },
+  });
+  await world.reportPool('n3', { freeCapacityBytes: 0 });
+  expect(await late.reserveTarget({ ...request, givenUp: { n2: 'TargetLost' } })).toMatchObject({ kind: 'refused' });
+  const { annotations } = (await world.client.get(localStorageNodes, { name: 'n2' })).metadata;
+  expect(annotations).toHaveProperty([Annotation.reservation('staying')]);
 });
 
 describe('of volumes that only a third one binds to each other', () => {
