@@ -26,7 +26,10 @@ import { isHeld } from './node-eviction.ts';
 import { withLive } from './stay.ts';
 import { claimNames, localVolumeOf, replicaNodesOf, replicasOf } from './volume-objects.ts';
 
-type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays'>;
+interface Deps extends Pick<ClusterDependencies, 'kube' | 'stores' | 'whyStays'> {
+  /** False beside a live HwameiStor: no move begins then, and none is waited for that has not begun. */
+  readonly isActive: () => boolean;
+}
 type Affinity = NonNullable<NonNullable<Pod['spec']>['affinity']>;
 
 /** A claim of the pod that is bound to a volume of ours. */
@@ -50,6 +53,7 @@ export async function judgePod(deps: Deps, namespace: string, claims: readonly s
   const { waitsFor, nodeLists } = admitPod(
     facts.map((each) => ({ ...each, evictedFrom: each.evictedFrom.filter(leaves), drained: each.drained.filter(leaves) })),
   );
+  if (!deps.isActive()) return { waitsFor, nodeLists: [] };
   return { waitsFor, nodeLists: nodeLists.filter((list) => list.every((node) => isNamedByItsLabel(deps, node))) };
 }
 
@@ -73,7 +77,8 @@ interface Looked extends ClaimFacts {
 /** @returns undefined where there is no LocalVolume: nobody knows then where the volume lies. */
 async function factsOf(deps: Deps, { claim, volume, bindsPods }: BoundClaim, failed: readonly Pod[]): Promise<Looked | undefined> {
   const { kube, stores, whyStays } = deps;
-  const evictedFrom = await evictedFromOf(deps, claim, failed);
+  const isActive = deps.isActive();
+  const evictedFrom = isActive ? await evictedFromOf(deps, claim, failed) : [];
   const [localVolume, migrations] = await Promise.all([kube.find(localVolumes, { name: volume }), migrationsOf(kube, volume)]);
   if (!localVolume) return undefined;
   const lying = replicaNodesOf(stores, localVolume);
@@ -87,8 +92,8 @@ async function factsOf(deps: Deps, { claim, volume, bindsPods }: BoundClaim, fai
     nodes: lying,
     staysOn: lying.filter((node) => whyStays(live, volume, node)),
     upToDateNodes: upToDate.map(({ spec }) => spec.nodeName).filter((node) => lying.includes(node)),
-    drained: (await drainedOf(deps, lying)).filter((node) => !held.includes(node)),
-    migration: describeMigration(migrations.find(isOpen) ?? migrations.find(isAskedFor)),
+    drained: isActive ? (await drainedOf(deps, lying)).filter((node) => !held.includes(node)) : [],
+    migration: describeMigration(migrations.find(isOpen) ?? (isActive ? migrations.find(isAskedFor) : undefined)),
   };
 }
 

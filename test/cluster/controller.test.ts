@@ -1,9 +1,9 @@
 import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { CONTROLLER_LEASE, HWAMEISTOR_LEASE, SearchAttribute, workflowId } from '../../core/contracts/names.ts';
+import { CONTROLLER_LEASE, HWAMEISTOR_LEASE, SCHEDULING_GATE, SearchAttribute, workflowId } from '../../core/contracts/names.ts';
 import { run } from '../../lab/command.ts';
 import { microTime } from '../../system/kube/lease.ts';
-import { leases, namespaces, nodes } from '../../system/kube/resources.ts';
+import { leases, namespaces, nodes, pods } from '../../system/kube/resources.ts';
 import { MigrationWorld, NAMESPACE } from './migration-world.ts';
 import { Programs } from './programs.ts';
 
@@ -144,7 +144,7 @@ describe('a controller', () => {
     await isStarted(missed.node);
   });
 
-  test('starts nothing while a HwameiStor that came up later lives, and goes on when that is gone', async () => {
+  test('starts nothing while a HwameiStor that came up later lives, but lets gated pods go, and goes on when that is gone', async () => {
     const controller = await programs.controller();
     await controller.logged('triggers and reconcilers start');
     await hwameistorLives(true);
@@ -153,6 +153,8 @@ describe('a controller', () => {
     const node = await addNode();
     await world.addVolume('frozen', node, { claimed: false });
     await cordon(node.node);
+    const gated = await world.addPod('gated', 'none', undefined, { schedulingGates: [{ name: SCHEDULING_GATE }] });
+    await vi.waitFor(async () => expect((await world.client.get(pods, gated.metadata)).spec?.schedulingGates).toBeUndefined(), soon);
     await hwameistorLives(false);
     await controller.logged('HwameiStor is gone');
     const startTime = await isStarted(node.node);

@@ -84,7 +84,7 @@ const requiredOf = (pod: Pod) =>
 
 function startReconciler(): void {
   const { kube, stores, whyStays, events } = world.dependencies;
-  reconciler = new GatedPodsReconciler({ kube, stores, whyStays, changes: world.watchers, events, logger });
+  reconciler = new GatedPodsReconciler({ kube, stores, whyStays, isActive: () => isActive, changes: world.watchers, events, logger });
   reconciler.start();
 }
 
@@ -230,10 +230,13 @@ describe('a new pod whose PersistentVolume names its node', () => {
     await world.activities.reportPhase({ ref, phase: 'Aborted', message: 'test' });
   });
 
-  test('is created as it is beside a live HwameiStor', async () => {
+  test('is created as it is beside a live HwameiStor, and one that waits is released where nothing is under way', async () => {
     await mark();
+    const before = await createPod();
     isActive = false;
     expect(gatesOf(await createPod())).toEqual([]);
+    startReconciler();
+    await isReleased(before);
     isActive = true;
   });
 

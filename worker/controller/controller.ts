@@ -105,8 +105,11 @@ async function run(
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
 
-  const tasks = new LeaderTasks(() => createLeaderTasks(parts, activities), logger);
   let hwameistorIsLive = false;
+  const isActive = () => !hwameistorIsLive;
+  const tasks = new LeaderTasks('triggers and reconcilers', () => createLeaderTasks(parts, activities), logger);
+  // Not told of HwameiStor: a pod that waits behind its gate must come from there.
+  const releases = new LeaderTasks('releases of gated pods', () => [createGatedPods(parts, isActive)], logger);
   const onChange = (isLive: boolean): void => {
     hwameistorIsLive = isLive;
     tasks.setHwameistorIsLive(isLive);
@@ -115,7 +118,7 @@ async function run(
   const admission = new AdmissionServer({
     kube,
     listen: configuration.webhookListen,
-    review: (body) => reviewPod({ kube, stores: watchers.stores, whyStays, isActive: () => !hwameistorIsLive, logger }, body),
+    review: (body) => reviewPod({ kube, stores: watchers.stores, whyStays, isActive, logger }, body),
     logger,
   });
   closeAtEnd(() => admission.stop());
@@ -124,17 +127,19 @@ async function run(
     client: kube,
     lease: { namespace, name: CONTROLLER_LEASE },
     identity: `${hostname()}_${randomUUID()}`,
-    onAcquired: () => tasks.setLeads(true),
+    onAcquired: () => {
+      for (const each of [tasks, releases]) each.setLeads(true);
+    },
     onLost: (reason) => {
       logger.warn({ reason }, 'leads no more');
-      tasks.setLeads(false);
+      for (const each of [tasks, releases]) each.setLeads(false);
     },
     onError: (error) => logger.warn({ error }, 'leader election: attempt failed, tried again'),
   });
   const leave = async (): Promise<void> => {
     await election.stop();
     await hwameistor.stop();
-    await tasks.stop();
+    await Promise.all([tasks.stop(), releases.stop()]);
   };
   closeAtEnd(leave);
   hwameistor.start();
@@ -188,10 +193,14 @@ function createLeaderTasks(parts: Parts, activities: ClusterActivities): readonl
     new PodEvictionTrigger({ kube, stores, changes: watchers, signals, prepareTemporal, logger }),
     new MigrateRequestTrigger({ kube, stores, changes: watchers, workflows, whyStays, prepareTemporal, now, logger }),
     new EndedMigrationsReconciler({ kube, stores, changes: watchers, namespace, now, retentionSeconds, logger }),
-    new GatedPodsReconciler({ kube, stores, whyStays, changes: watchers, events: createEventRecorder(kube, logger, 'controller'), logger }),
     new EvacuatedReconciler({ kube, stores, changes: watchers, namespace, whyStays, evictionDelaySeconds, now, logger }),
     new ReservationsReconciler({ kube, stores, logger }),
     new StorageNodeStateReconciler({ kube, stores, namespace, logger }),
     new VolumeStatusReconciler({ kube, stores, changes: watchers, logger }),
   ];
+}
+
+function createGatedPods({ kube, logger, watchers, whyStays }: Parts, isActive: () => boolean): LeaderTask {
+  const events = createEventRecorder(kube, logger, 'controller');
+  return new GatedPodsReconciler({ kube, stores: watchers.stores, whyStays, isActive, changes: watchers, events, logger });
 }

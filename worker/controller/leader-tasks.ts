@@ -1,5 +1,5 @@
 /**
- * What only one controller at a time does, and none beside a live HwameiStor: triggers and reconcilers.
+ * What only one controller at a time does, and none beside a HwameiStor that it is told of: triggers and reconcilers.
  *
  *   wanted = this controller leads, and HwameiStor is absent
  *   stopped --wanted--> running --not wanted--> stopped
@@ -15,6 +15,7 @@ export interface LeaderTask {
 }
 
 export class LeaderTasks {
+  readonly #what: string;
   readonly #create: () => readonly LeaderTask[];
   readonly #logger: Logger;
   #leads = false;
@@ -22,8 +23,9 @@ export class LeaderTasks {
   #running: readonly LeaderTask[] = [];
   #settled: Promise<void> = Promise.resolve();
 
-  /** @param create makes them anew for each term: what a task remembers of an earlier one may be wrong. */
-  constructor(create: () => readonly LeaderTask[], logger: Logger) {
+  /** @param what they are, for the log. @param create makes them anew for each term: what a task remembers of an earlier one may be wrong. */
+  constructor(what: string, create: () => readonly LeaderTask[], logger: Logger) {
+    this.#what = what;
     this.#create = create;
     this.#logger = logger;
   }
@@ -52,7 +54,7 @@ export class LeaderTasks {
     this.#settled = this.#settled.then(async () => {
       const wanted = this.#leads && !this.#hwameistorIsLive;
       if (wanted === this.#running.length > 0) return;
-      this.#logger.info(wanted ? 'triggers and reconcilers start' : 'triggers and reconcilers stop');
+      this.#logger.info(`${this.#what} ${wanted ? 'start' : 'stop'}`);
       if (wanted) {
         this.#running = this.#create();
         for (const task of this.#running) task.start();

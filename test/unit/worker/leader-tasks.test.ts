@@ -23,7 +23,7 @@ class Terms {
 /** Plays a sequence of wishes, then lets everything settle. */
 async function play(wishes: (tasks: LeaderTasks) => void): Promise<readonly string[]> {
   const terms = new Terms();
-  const tasks = new LeaderTasks(() => terms.create(), silent);
+  const tasks = new LeaderTasks('tasks', () => terms.create(), silent);
   wishes(tasks);
   terms.mayEnd.resolve();
   await tasks.settled();
@@ -58,7 +58,7 @@ describe('triggers and reconcilers run exactly while this controller leads and H
 
   test('a new term begins only when the last one has ended', async () => {
     const terms = new Terms();
-    const tasks = new LeaderTasks(() => terms.create(), silent);
+    const tasks = new LeaderTasks('tasks', () => terms.create(), silent);
     tasks.setLeads(true);
     await tasks.settled();
     tasks.setLeads(false);
