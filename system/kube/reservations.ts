@@ -5,6 +5,7 @@
  * one resourceVersion, judged, and the reservation is written only if nothing of it has changed meanwhile. So two placements at once never
  * take the same room. Agents write the status only, never annotations.
  */
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Annotation } from '../../core/contracts/names.ts';
 import { type LocalStorageNode, type Reservation, reservationSchema } from '../../core/contracts/objects/index.ts';
@@ -28,13 +29,25 @@ const BACKOFF = { minimumMilliseconds: 20, maximumMilliseconds: 500 };
 /** 50 placements at once needed 14 attempts at most; an agent's updates of the status are in the way too. */
 const MAXIMUM_ATTEMPTS = 100;
 
+/** Behind its domain an annotation's key has 63 characters at most, a LocalVolume's name up to 127. */
+const MAXIMUM_VOLUME_CHARACTERS = 63 - 'reserve-'.length;
+const DIGEST_CHARACTERS = 16;
+
+const isLong = (volume: string): boolean => volume.length > MAXIMUM_VOLUME_CHARACTERS;
+
+function annotationOf(volume: string): string {
+  if (!isLong(volume)) return Annotation.reservation(volume);
+  const digest = createHash('sha256').update(volume).digest('hex').slice(0, DIGEST_CHARACTERS);
+  return Annotation.reservation(`${volume.slice(0, MAXIMUM_VOLUME_CHARACTERS - DIGEST_CHARACTERS - 1)}-${digest}`);
+}
+
 /** What is reserved on a node, by volume. An annotation that is none of ours, whatever its key, reserves nothing. */
 export function reservationsOf({ metadata }: LocalStorageNode): ReadonlyMap<string, Reservation> {
   const reservations = new Map<string, Reservation>();
   for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
     if (!key.startsWith(Annotation.reservationPrefix)) continue;
     const reservation = parseReservation(value);
-    if (reservation) reservations.set(key.slice(Annotation.reservationPrefix.length), reservation);
+    if (reservation) reservations.set(reservation.volume ?? key.slice(Annotation.reservationPrefix.length), reservation);
   }
   return reservations;
 }
@@ -49,7 +62,8 @@ function parseReservation(text: string): Reservation | undefined {
 
 /** A reservation that the same migration already holds there is kept. @throws {KubeError} also where there is no such node, and where the races never end. */
 export async function reserve<Refusal>(client: KubeClient, request: ReservationRequest<Refusal>): Promise<ReservationResult<Refusal>> {
-  const { node, volume, reservation } = request;
+  const { node, volume } = request;
+  const reservation: Reservation = { ...request.reservation, ...(isLong(volume) && { volume }) };
   for (let attempt = 1; ; attempt++) {
     const found = await client.get(localStorageNodes, { name: node });
     if (reservationsOf(found).get(volume)?.id === reservation.id) return { kind: 'reserved' };
@@ -81,11 +95,7 @@ async function swapAnnotation(
 ): Promise<boolean> {
   const { name, resourceVersion } = node.metadata;
   try {
-    await client.mergePatch(
-      localStorageNodes,
-      { name },
-      { metadata: { resourceVersion, annotations: { [Annotation.reservation(volume)]: value } } },
-    );
+    await client.mergePatch(localStorageNodes, { name }, { metadata: { resourceVersion, annotations: { [annotationOf(volume)]: value } } });
     return true;
   } catch (error) {
     if (!isConflict(error) || attempt >= MAXIMUM_ATTEMPTS) throw error;

@@ -81,3 +81,12 @@ test('an annotation that is not a reservation is nobody’s room', async () => {
   expect(await place('n6', 'data')).toEqual({ kind: 'reserved' });
   expect(await reserved('n6')).toEqual(['data']);
 });
+
+test('volumes are told apart that have the longest names, and begin alike', async () => {
+  await createStorageNode('n-long');
+  const [one, other] = ['1', '2'].map((end) => `${'v'.repeat(126)}${end}`) as [string, string];
+  for (const volume of [one, one, other]) expect(await place('n-long', volume)).toEqual({ kind: 'reserved' });
+  expect(await reserved('n-long')).toEqual([one, other]);
+  await releaseReservation(cluster.client, { node: 'n-long', volume: one, id: `id-of-${one}` });
+  expect(await reserved('n-long')).toEqual([other]);
+});

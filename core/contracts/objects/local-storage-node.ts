@@ -110,5 +110,7 @@ export const reservationSchema = z.strictObject({
     .exactOptional(),
   /** uid of the migration. */
   id: z.string().min(1),
+  /** Where its name is too long to stand in the key. */
+  volume: z.string().exactOptional(),
 });
 export type Reservation = z.infer<typeof reservationSchema>;
