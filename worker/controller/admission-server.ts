@@ -12,7 +12,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { makeServerCertificate, type ServerCertificate, withOwnCertificate } from '../../system/certificate.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { type MutatingWebhookConfiguration, mutatingWebhookConfigurations } from '../../system/kube/resources.ts';
@@ -40,8 +40,8 @@ export class AdmissionServer {
   readonly #options: AdmissionServerOptions;
   #server: Server | undefined;
   #own: ServerCertificate | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> = Promise.resolve();
+  readonly #stopped = new AbortController();
+  #running: Promise<void> | undefined;
   #trouble: string | undefined;
 
   constructor(options: AdmissionServerOptions) {
@@ -49,17 +49,22 @@ export class AdmissionServer {
   }
 
   start(): void {
-    this.#looking = this.#look();
-    this.#timer = setInterval(() => {
-      this.#looking = this.#looking.then(() => this.#look());
-    }, LOOK_MILLISECONDS);
+    this.#running ??= this.#run();
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#looking;
+    this.#stopped.abort();
+    await this.#running;
     this.#server?.close();
     this.#server?.closeAllConnections();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopped;
+    while (!signal.aborted) {
+      await this.#look();
+      await sleep(LOOK_MILLISECONDS, undefined, { signal }).catch(() => undefined);
+    }
   }
 
   /** What fails is tried again: until then pods are created as they are. */
@@ -69,6 +74,7 @@ export class AdmissionServer {
       await this.#ensureServed();
       this.#trouble = undefined;
     } catch (error) {
+      if (this.#stopped.signal.aborted) return;
       const message = error instanceof Error ? error.message : String(error);
       if (message !== this.#trouble) logger.warn({ error }, 'new pods are not looked at, tried again');
       this.#trouble = message;
@@ -77,7 +83,7 @@ export class AdmissionServer {
 
   async #ensureServed(): Promise<void> {
     const { kube, logger } = this.#options;
-    const found = await kube.find(mutatingWebhookConfigurations, { name: WEBHOOK_CONFIGURATION });
+    const found = await kube.find(mutatingWebhookConfigurations, { name: WEBHOOK_CONFIGURATION }, { signal: this.#stopped.signal });
     if (!found) throw new Error(`there is no MutatingWebhookConfiguration ${WEBHOOK_CONFIGURATION}: apply deploy/admission-webhook.yaml`);
     const names = serverNames(found);
     if (names.length === 0) throw new Error(`MutatingWebhookConfiguration ${WEBHOOK_CONFIGURATION} has no webhook`);
@@ -101,14 +107,15 @@ export class AdmissionServer {
     const bundles = webhooks.map(({ clientConfig }) => Buffer.from(clientConfig.caBundle ?? '', 'base64').toString());
     const wanted = bundles.map((bundle) => withOwnCertificate(bundle, own.certificatePem, now, MAXIMUM_CERTIFICATES));
     if (wanted.every((bundle, index) => bundle === bundles[index])) return;
-    await this.#options.kube.jsonPatch(mutatingWebhookConfigurations, metadata, [
-      { op: 'test', path: '/metadata/resourceVersion', value: metadata.resourceVersion },
+    const operations = [
+      { op: 'test' as const, path: '/metadata/resourceVersion', value: metadata.resourceVersion },
       ...wanted.map((bundle, index) => ({
         op: 'add' as const,
         path: `/webhooks/${index}/clientConfig/caBundle`,
         value: Buffer.from(bundle).toString('base64'),
       })),
-    ]);
+    ];
+    await this.#options.kube.jsonPatch(mutatingWebhookConfigurations, metadata, operations, { signal: this.#stopped.signal });
   }
 
   async #serve({ certificatePem: cert, keyPem: key }: ServerCertificate): Promise<void> {
@@ -129,14 +136,25 @@ export class AdmissionServer {
       const [path] = url.split('?');
       if (method === 'GET' && path === '/healthz') return void response.end('ok');
       if (method !== 'POST' || path !== PATH) return void response.writeHead(404).end();
-      if (Number(request.headers['content-length'] ?? 0) > LARGEST_BODY_BYTES) return void response.writeHead(413).end();
-      const answer = await this.#options.review(JSON.parse((await buffer(request)).toString()));
+      const answer = await this.#options.review(JSON.parse(await textOf(request)));
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
     } catch (error) {
       this.#options.logger.warn({ error }, 'a question about a new pod could not be answered');
       response.writeHead(400).end();
     }
   }
+}
+
+/** @throws where it is longer than any question of the API server: whoever reaches the port could fill the memory. */
+async function textOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > LARGEST_BODY_BYTES) throw new Error(`it has more than ${LARGEST_BODY_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 /** At which the API server calls: the Service's, or that of a URL. */
