@@ -73,8 +73,11 @@ export class EndedMigrationsReconciler {
     const migrate = stores.localVolumeMigrates.get(keyOf({ name }));
     if (!migrate || !hasEnded(migrate)) return;
     const { metadata, status } = migrate;
+    const endedAt = Date.parse(status?.endTime ?? metadata.creationTimestamp);
+    // Most of them: to look for companions is to look through all objects.
+    if (!isProtected(migrate) && now().getTime() - endedAt < retentionSeconds * 1000) return;
     const ended = {
-      endedAt: Date.parse(status?.endTime ?? metadata.creationTimestamp),
+      endedAt,
       isProtected: isProtected(migrate),
       hasLeftOvers: this.#hasLeftOvers(migrate),
       hasCompanions: this.#hasCompanions(migrate),
