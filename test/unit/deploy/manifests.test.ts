@@ -61,3 +61,7 @@ test('the agent starts on its node, with its key and its state where the node ha
   expect(mountPaths.some((path) => configuration.clusterKeyFile.startsWith(`${path}/`))).toBe(true);
   expect(pod).toMatchObject({ hostNetwork: true, priorityClassName: 'system-node-critical', tolerations: [{ operator: 'Exists' }] });
 });
+
+test.each(['agent', 'controller'])('the admission policy of the %s holds it in whatever namespace kustomize puts it', (program) => {
+  expect(read(`${program}-admission-policy.yaml`)).not.toContain('rehome-system');
+});
