@@ -9,6 +9,7 @@
 import type { ClusterActivities } from '../../core/contracts/cluster-activities.ts';
 import type { MigrationRef } from '../../core/contracts/migration.ts';
 import type { LocalVolumeMigrate, LocalVolumeReplica } from '../../core/contracts/objects/index.ts';
+import { type Json, mergePatchBetween } from '../../core/domain/merge-patch.ts';
 import type { NodeIdentity } from '../../core/domain/rebind.ts';
 import type { KubeClient } from '../../system/kube/client.ts';
 import { isAlreadyExists, isNotFound } from '../../system/kube/errors.ts';
@@ -139,11 +140,14 @@ function recordIn({ status }: LocalVolumeMigrate): RebindRecord | undefined {
   return status?.persistentVolume as RebindRecord | undefined;
 }
 
-/** With the resourceVersion as its condition, so that of two runs the first record wins: a later one would keep the policy Retain for ever. */
+/** With the resourceVersion as its condition. What is recorded of another PersistentVolume stays: it is from before this one was made. */
 async function writeRecord(kube: KubeClient, ref: MigrationRef, record: RebindRecord): Promise<void> {
-  const { metadata, status } = await readMigration(kube, ref);
-  if (status?.persistentVolume) return;
-  const patch = { metadata: { resourceVersion: metadata.resourceVersion }, status: { persistentVolume: { ...record } } };
+  const migrate = await readMigration(kube, ref);
+  const known = recordIn(migrate);
+  if (known && known.uid !== record.uid) return;
+  const persistentVolume = mergePatchBetween(known as Json | undefined, record as unknown as Json);
+  if (persistentVolume === undefined) return;
+  const patch = { metadata: { resourceVersion: migrate.metadata.resourceVersion }, status: { persistentVolume } } as object;
   await kube.mergePatch(localVolumeMigrates, { name: ref.name }, patch, { subresource: 'status' });
 }
 

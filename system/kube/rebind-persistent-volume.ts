@@ -5,6 +5,7 @@
  * that comes too late changes nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type NodeIdentity,
   nextRebindStep,
@@ -174,8 +175,9 @@ async function attachmentsOf(client: KubeClient, persistentVolume: string): Prom
 
 type ActingStep = Exclude<RebindStep['kind'], 'done' | 'refuse'>;
 
-async function act(step: ActingStep, { volume, record, movedAffinity }: Observation, options: RebindOptions): Promise<void> {
+async function act(step: ActingStep, observation: Observation, options: RebindOptions): Promise<void> {
   const { client } = options;
+  const { volume, record, movedAffinity } = observation;
   if (step === 'create') {
     await client.create(persistentVolumes, record!.manifest);
     return;
@@ -191,13 +193,13 @@ async function act(step: ActingStep, { volume, record, movedAffinity }: Observat
       await options.record.write(recordOf(volume!, movedAffinity));
       return;
     case 'retain': {
-      await requireAccepted(client, record!);
+      await requireAccepted(client, await upToDateRecord(observation, options));
       const retain = { op: 'replace', path: '/spec/persistentVolumeReclaimPolicy', value: 'Retain' } as const;
       await client.jsonPatch(persistentVolumes, { name }, [same, unchanged, retain]);
       return;
     }
     case 'delete':
-      await requireAccepted(client, record!);
+      await requireAccepted(client, await upToDateRecord(observation, options));
       await client.delete(persistentVolumes, { name }, { preconditions: { uid, resourceVersion } });
       return;
     case 'removeFinalizers': {
@@ -210,6 +212,15 @@ async function act(step: ActingStep, { volume, record, movedAffinity }: Observat
       await bind(client, volume!, options.boundTimeoutSeconds ?? 30);
       return;
   }
+}
+
+/** Somebody may have changed the volume since it was recorded, for one to have it accepted: that would be lost. Its own policy only the record knows. */
+async function upToDateRecord({ volume, record, movedAffinity }: Observation, options: RebindOptions): Promise<RebindRecord> {
+  const { uid, manifest } = recordOf(volume!, movedAffinity);
+  const { persistentVolumeReclaimPolicy = 'Retain' } = record!.manifest.spec ?? {};
+  const current = { uid, manifest: { ...manifest, spec: { ...manifest.spec, persistentVolumeReclaimPolicy } } };
+  if (!isDeepStrictEqual(current, record)) await options.record.write(current);
+  return current;
 }
 
 /** Rules of the cluster may have been made since the volume was: after the delete it would be too late to hear of them. */

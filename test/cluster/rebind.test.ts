@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { localVolumeMigrates } from '../../system/kube/hwameistor-resources.ts';
 import { ClaimNotBound, PersistentVolumeRefused, RecreationRefused } from '../../system/kube/rebind-persistent-volume.ts';
 import { persistentVolumeClaims, persistentVolumes, volumeAttachments } from '../../system/kube/resources.ts';
 import { type Cluster, startCluster } from './cluster.ts';
@@ -135,26 +134,43 @@ describe('a rebind', () => {
   });
 });
 
-const setRecordedCapacity = (storage: string) =>
-  cluster.client.mergePatch(
-    localVolumeMigrates,
-    { name },
-    // An API server that has come to want something else would say the same of a volume as it is.
-    { status: { persistentVolume: { manifest: { spec: { capacity: { storage } } } } } } as object,
-    { subresource: 'status' },
-  );
+/** From now on volumes of that name are made with the label `owner` only. */
+async function requireOwner(name: string): Promise<void> {
+  const admission = { group: 'admissionregistration.k8s.io', version: 'v1', namespaced: false } as const;
+  const policies = { ...admission, kind: 'ValidatingAdmissionPolicy', plural: 'validatingadmissionpolicies' };
+  const bindings = { ...admission, kind: 'ValidatingAdmissionPolicyBinding', plural: 'validatingadmissionpolicybindings' };
+  const resourceRules = [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['persistentvolumes'] }];
+  const spec = {
+    matchConstraints: { resourceRules },
+    matchConditions: [{ name: 'named', expression: `object.metadata.name == '${name}'` }],
+    validations: [{ expression: "has(object.metadata.labels) && 'owner' in object.metadata.labels", message: 'a volume names its owner' }],
+  };
+  await cluster.client.create(policies, { metadata: { name: 'owners' }, spec } as object & { metadata: object });
+  await cluster.client.create(bindings, {
+    metadata: { name: 'owners' },
+    spec: { policyName: 'owners', validationActions: ['Deny'] },
+  } as object & {
+    metadata: object;
+  });
+  const { spec: known } = await volume();
+  const isRefused = () =>
+    expect(
+      cluster.client.create(persistentVolumes, { metadata: { name }, ...(known && { spec: known }) }, { dryRun: true }),
+    ).rejects.toThrow('names its owner');
+  await vi.waitFor(isRefused, { timeout: 20_000 });
+}
 
 describe('a rebind is refused and changes nothing', () => {
-  test('where the API server would not take the volume as it is to be made again, and goes on once it does', async () => {
+  test('where the API server would not take the volume as it is to be made again, and goes on once somebody has mended that', async () => {
     const before = await createdAndBound();
+    await requireOwner(name);
     const untouched = await volume();
-    await dieAfter('record');
-    await setRecordedCapacity('-1');
-    await expect(rebind(cluster.client, name)).rejects.toBeInstanceOf(RecreationRefused);
+    await expect(rebind(cluster.client, name)).rejects.toThrow(RecreationRefused);
     expect((await volume()).metadata.resourceVersion).toBe(untouched.metadata.resourceVersion);
-    await setRecordedCapacity('64Mi');
+    await cluster.client.mergePatch(persistentVolumes, { name }, { metadata: { labels: { owner: 'somebody' } } });
     await rebind(cluster.client, name);
     await expectMoved(before);
+    expect((await volume()).metadata.labels).toMatchObject({ owner: 'somebody' });
   });
 
   async function expectRefused(refusal: string): Promise<void> {

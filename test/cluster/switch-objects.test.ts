@@ -95,6 +95,17 @@ describe('switching the objects to the target', () => {
     },
   );
 
+  test('keeps what somebody has changed of the PersistentVolume between a crash and the next attempt', async () => {
+    const ref = await prepare('changed');
+    await world.client.mergePatch(persistentVolumes, { name: 'changed' }, { metadata: { labels: { gone: 'soon' } } });
+    const before = await volumeOf('changed');
+    await expect(world.crashingAfter('record').switchObjects(request(ref))).rejects.toThrow('crashed');
+    await world.client.mergePatch(persistentVolumes, { name: 'changed' }, { metadata: { labels: { gone: null, tier: 'gold' } } });
+    await world.activities.switchObjects(request(ref));
+    await expectMoved('changed', before);
+    expect((await volumeOf('changed')).metadata.labels).toEqual({ tier: 'gold' });
+  });
+
   test('goes on in another process after a kill between delete and create', async () => {
     const ref = await prepare('killed');
     const before = await volumeOf('killed');
