@@ -4,6 +4,7 @@
  * The client library knows every way to authenticate, but makes a new TLS connection for each request. Here connections are kept and used again.
  */
 import type { RequestOptions as HttpsRequestOptions } from 'node:https';
+import { isDeepStrictEqual } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
 import { Agent, type Dispatcher, request } from 'undici';
 import { KubeError } from './errors.ts';
@@ -37,6 +38,8 @@ export class KubeConnection {
   readonly #server: string;
   readonly #userAgent: string;
   #agent: Agent | undefined;
+  /** What it trusts, and is known by. */
+  #tls: Readonly<Record<string, unknown>> = {};
   #credentials: { readonly headers: Record<string, string>; readonly readAt: number } | undefined;
 
   /** @throws where the configuration names no cluster. */
@@ -89,11 +92,16 @@ export class KubeConnection {
     const given = Object.entries({ ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }).filter(
       ([, value]) => value !== undefined,
     );
+    const tls = Object.fromEntries(given);
+    if (this.#agent && isDeepStrictEqual(tls, this.#tls)) return { headers, agent: this.#agent };
+    // Certificates are replaced in their files while this process runs. Whoever still uses a connection of the old ones keeps it until its end.
+    this.#agent?.close().catch(() => undefined);
+    this.#tls = tls;
     // HTTP/2 would put all watches and requests on one connection, where a stalled one holds up the others.
-    this.#agent ??= new Agent({
+    this.#agent = new Agent({
       allowH2: false,
       keepAliveTimeout: KEPT_IDLE_MILLISECONDS,
-      connect: { timeout: CONNECT_TIMEOUT_MILLISECONDS, ...Object.fromEntries(given), keepAlive: true, keepAliveInitialDelay: 30_000 },
+      connect: { timeout: CONNECT_TIMEOUT_MILLISECONDS, ...tls, keepAlive: true, keepAliveInitialDelay: 30_000 },
     });
     return { headers, agent: this.#agent };
   }
