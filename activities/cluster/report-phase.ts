@@ -25,6 +25,8 @@ type Deps = Pick<ClusterDependencies, 'kube' | 'stores' | 'now' | 'scheduledAt' 
 /** The phases that follow the point of no return; a migration may be parked in any of them. */
 const FORWARD: readonly Phase[] = ['CuttingOver', 'RemovingSource', 'Completed', 'NeedsAttention'];
 const WARNINGS: readonly EventReason[] = ['WaitingForTarget', 'TargetGivenUp', 'NeedsAttention'];
+/** The last verify of a closed volume is in the cut-over. In the other phases a percentage would be that of something which has ended. */
+const SHOWS_PROGRESS: readonly Phase[] = ['Syncing', 'Verifying', 'CuttingOver'];
 /** The agents' progress is written to the same object every few seconds. */
 const MAXIMUM_ATTEMPTS = 10;
 
@@ -96,6 +98,7 @@ function statusOf(report: PhaseReport, before: LocalVolumeMigrateStatus, now: Da
     reason: reason ?? event ?? null,
     ...(before.phaseTimes?.[phase] === undefined && { phaseTimes: { [phase]: time } }),
     ...(isTerminal(phase) && before.endTime === undefined && { endTime: time }),
+    ...(before.progress && !SHOWS_PROGRESS.includes(phase) && { progress: null }),
     // A migration that looks for a target has none: the one it had was given up.
     ...(phase === 'Reserving' && { target: null, targetNode: null }),
     ...(target && { target, targetNode: target.node }),

@@ -150,6 +150,9 @@ describe('reporting a phase', () => {
     );
     await Promise.all([...agent, world.activities.reportPhase({ ref, phase: 'Syncing', message: 'test' })]);
     expect((await read(ref.name)).status).toMatchObject({ phase: 'Syncing', progress });
+    // Kubectl's PERCENT is of what is under way.
+    await world.activities.reportPhase({ ref, phase: 'AwaitingDetach', message: 'has a proven copy' });
+    expect((await read(ref.name)).status).not.toHaveProperty('progress');
   });
 
   test('a migration that looks for a target again has none', async () => {

@@ -56,6 +56,14 @@ describe('what is kept', () => {
     ).toEqual([]);
   });
 
+  test('was recorded on real nodes, too, of every workflow that came to its end, was taken back, was parked or crashed', () => {
+    const found = new Set(kept.map(({ file }) => file));
+    const wanted = Object.keys(SCENARIOS).flatMap((workflow) =>
+      ['completed', 'aborted', 'parked', 'crashed'].map((scenario) => `${workflow}.${scenario}.lab.json.gz`),
+    );
+    expect(wanted.filter((file) => !found.has(file))).toEqual([]);
+  });
+
   test('is what its name says', () => {
     for (const { workflow, file, history } of kept) expect(workflowTypeOf(history), file).toBe(workflow);
   });
