@@ -4,7 +4,8 @@
  *   every few seconds, and at once when a replica of this node appears:
  *     look at LVM and DRBD -> pure report -> write what differs from what the watches last saw, as merge patches of /status
  *
- * A look that fails writes nothing: what was last known stays, and the next round follows. A LocalStorageNode's annotations (reservations) and
+ * A look that fails writes nothing: what was last known stays, and the next round follows. Where none succeeds for a minute the Lease is given up: nobody is
+ * to place volumes, or to power the node off, by a report that is not true any more. A LocalStorageNode's annotations (reservations) and
  * conditions are the controller's; a merge patch leaves them alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,9 +39,12 @@ export interface NodeReporterOptions {
   readonly onError: (error: unknown) => void;
   /** From the beginning of a round to that of the next. Default 4: a change is to be seen within 10 s. */
   readonly intervalSeconds?: number;
+  /** For how long what was reported may count without a round that succeeds. Default 60. */
+  readonly reportLastsSeconds?: number;
 }
 
 const DEFAULT_INTERVAL_SECONDS = 4;
+const DEFAULT_REPORT_LASTS_SECONDS = 60;
 /** The well-known labels of Kubernetes. */
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const REGION_LABEL = 'topology.kubernetes.io/region';
@@ -52,10 +56,11 @@ export class NodeReporter {
   readonly #heartbeat: LeaseHeartbeat;
   readonly #stopped = new AbortController();
   #wake = new AbortController();
+  #reportedAt = performance.now();
   #running: Promise<void> | undefined;
 
   constructor(options: NodeReporterOptions) {
-    const { client, nodeName, namespace, onError } = options;
+    const { client, nodeName, namespace, onError, reportLastsSeconds = DEFAULT_REPORT_LASTS_SECONDS } = options;
     const common = { client, onError, project: withoutManagedFields };
     this.#options = options;
     this.#node = new Watcher<LocalStorageNode>({
@@ -71,7 +76,13 @@ export class NodeReporter {
         if (now && !before) this.#wake.abort();
       },
     });
-    this.#heartbeat = new LeaseHeartbeat({ client, lease: { namespace, name: agentLease(nodeName) }, identity: nodeName, onError });
+    this.#heartbeat = new LeaseHeartbeat({
+      client,
+      lease: { namespace, name: agentLease(nodeName) },
+      identity: nodeName,
+      isWell: () => performance.now() - this.#reportedAt < reportLastsSeconds * 1000,
+      onError,
+    });
   }
 
   start(): void {
@@ -109,6 +120,7 @@ export class NodeReporter {
     await this.#writeStorageNode(node, facts);
     // One that is refused holds up no other.
     for (const replica of this.#replicas.list()) await this.#writeReplica(replica, facts).catch(onError);
+    this.#reportedAt = performance.now();
   }
 
   /** Zone and region are taken from the Node once: afterwards they are whatever people make them. */

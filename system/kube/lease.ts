@@ -51,6 +51,8 @@ export interface LeaseHeartbeatOptions {
   readonly identity: string;
   /** After this time without a renewal the holder counts as gone. Default 15; renewed three times as often. */
   readonly durationSeconds?: number;
+  /** While it answers false the Lease is given up. Default: never. */
+  readonly isWell?: () => boolean;
   /** A renewal that failed; the next one follows as always. */
   readonly onError: (error: unknown) => void;
 }
@@ -77,9 +79,10 @@ export class LeaseHeartbeat {
   }
 
   async #run(): Promise<void> {
+    const { identity, isWell = () => true } = this.#options;
     const interval = (this.#durationSeconds * 1000) / 3;
     while (!this.#stopped.signal.aborted) {
-      await this.#write(this.#options.identity);
+      await this.#write(isWell() ? identity : '');
       await sleep(interval, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
     }
     await this.#write('');

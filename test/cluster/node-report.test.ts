@@ -42,7 +42,7 @@ afterEach(async () => {
   await agent.close();
 });
 
-function start(change: { storageAddress?: string; intervalSeconds?: number } = {}): void {
+function start(change: { storageAddress?: string; intervalSeconds?: number; reportLastsSeconds?: number } = {}): void {
   reporter = new NodeReporter({
     client: agent,
     nodeName: node,
@@ -100,6 +100,8 @@ test('what changes on the node is written, and nothing else: reservations and co
 
   storage = async () => facts(['data'], 500 * MiB);
   await reported(['data']);
+  storage = async () => facts();
+  await reported([]);
   storage = async () => ({ ...facts(), volumeGroups: [] });
   await vi.waitFor(async () => expect((await storageNode()).status?.pools).toEqual({}), { timeout: 10_000 });
   const { metadata, status } = await storageNode();
@@ -182,9 +184,19 @@ test('a look that fails is told, changes nothing, and is followed by the next', 
   await reported(['data', 'more']);
 });
 
+const held = async () => isLeaseHeld(watchLease(await admin.get(leases, leaseOf(node)), undefined));
+
+test('an agent that has not been able to look at its node for a while gives its Lease up, until it can again', async () => {
+  start({ reportLastsSeconds: 1 });
+  await vi.waitFor(async () => expect(await held()).toBe(true), { timeout: 10_000 });
+  storage = async () => Promise.reject(new Error('LVM is locked'));
+  await vi.waitFor(async () => expect(await held()).toBe(false), { timeout: 10_000 });
+  storage = async () => facts(['data']);
+  await vi.waitFor(async () => expect(await held()).toBe(true), { timeout: 10_000 });
+});
+
 test("the agent's Lease is held while it runs, and given up when it stops", async () => {
   start();
-  const held = async () => isLeaseHeld(watchLease(await admin.get(leases, leaseOf(node)), undefined));
   await vi.waitFor(async () => expect(await held()).toBe(true), { timeout: 10_000 });
   await reporter.stop();
   expect(await held()).toBe(false);
