@@ -49,3 +49,14 @@ describe('with a sync under way', () => {
     });
   });
 });
+
+test("Temporal's database is lost during the cut-over: it is rebuilt from the nodes and the objects, and the drain completes", async () => {
+  await WritingPod.with(cluster, async (pod) => {
+    await pod.drain();
+    await cluster.reaches(pod.volume, 'CuttingOver');
+    await lab.kill('temporal');
+    await lab.loseTemporalDatabase();
+    await lab.start('temporal');
+    await pod.expectMoved();
+  });
+});
