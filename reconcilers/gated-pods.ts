@@ -2,8 +2,8 @@
  * Pods that were kept from being scheduled because of their volumes: the gate goes as soon as nothing holds them back.
  *
  * Judged anew, live, on every change of what they wait for and every few seconds, so that none stays behind a gate because a word was lost, or because
- * it was created in the moment in which its volume arrived; and also beside a live HwameiStor, for moves that are under way go on. What is then required of its node is written together with the gate's removal: later the
- * API server would not allow it.
+ * it was created in the moment in which its volume arrived; and also beside a live HwameiStor, for moves that are under way go on. What is then required
+ * of its node is written together with the gate's removal: later the API server would not allow it.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { affinityFor, judgePod } from '../activities/cluster/pod-admission.ts';

@@ -28,8 +28,8 @@ export const maxRateOption = (bytesPerSecond: number): string => `--c-max-rate=$
 /**
  * Time limits by which a dead peer holds a write for less than 3 s: a lost link is seen after ping-int + ping-timeout (1 s + 1 s), a hung disk after
  * timeout x ko-count (1 s x 2), and what the kernel's timers and the end of the connection add, up to 0.8 s. timeout and ping-timeout are in 0.1 s.
- * Shorter ones take a peer that is only busy for dead. A new connection is watched
- * for socket-check-timeout (0.1 s) before it counts, by default for as long as a ping may take. Buffers for what arrives are counted in pages.
+ * Shorter ones take a peer that is only busy for dead. A new connection is watched for socket-check-timeout (0.1 s) before it counts, by default for as
+ * long as a ping may take. Buffers for what arrives are counted in pages.
  */
 export const netOptions = ({ bufferBytes, socketBufferBytes }: SyncSettings): string[] => [
   '--protocol=C',
