@@ -1,8 +1,9 @@
 /**
  * LocalVolumeMigrates that have ended: they may be deleted by anybody, and go by themselves after a while.
  *
- * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node, and the moves of those that leave with it have ended. An object that keeps a
- * volume where a person wants it stays for as long as that counts. Judged from the stores, on every change of such an object and every few seconds, because time and agents go by as well.
+ * Rehome's finalizer is taken off as soon as nothing of the migration is left on any node, and the moves of those that leave with it have ended. An
+ * object that keeps a volume where a person wants it stays for as long as that counts. Judged from the stores, on every change of such an object and
+ * every few seconds, because time and agents go by as well.
  */
 import type { ClusterChanges } from '../activities/cluster/changes.ts';
 import { hasEnded, isProtected, leaderOf } from '../activities/cluster/migration-objects.ts';

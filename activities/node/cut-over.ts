@@ -19,8 +19,8 @@ import { tag } from './mirror-tags.ts';
 
 /**
  * The source's mark is the point of no return: its node sees that the copy is whole and that nobody can write to the source any more, and from then
- * on a reboot by itself lets nobody: who activates the volume by name is found out before it goes. The target's follows once the LocalVolumeMigrate says so, also where the source was restarted since: what was
- * whole then is whole. @throws MirrorNotReady, LogicalVolumeMissing
+ * on a reboot by itself lets nobody: who activates the volume by name is found out before it goes. The target's follows once the LocalVolumeMigrate
+ * says so, also where the source was restarted since: what was whole then is whole. @throws MirrorNotReady, LogicalVolumeMissing
  */
 export function markCutOver(deps: NodeDependencies, mirror: Mirror, role: MirrorRole): Promise<void> {
   const toldBefore = role === 'target' && { pointOfNoReturn: true };

@@ -60,7 +60,8 @@ export interface SourceMirror {
 /**
  * How a wait for the sync ended.
  * synced: Connected, UpToDate/UpToDate, out-of-sync 0, the mirror in place. peerLost: no connection for a while, or a sync that is paused or stands
- * still; the target's end wants to be ensured again. bypassed: the volume's device no longer leads through the mirror. sourceLost: the kernel has no such mirror (reboot).
+ * still; the target's end wants to be ensured again. bypassed: the volume's device no longer leads through the mirror. sourceLost: the kernel has no
+ * such mirror (reboot).
  */
 export type SyncOutcome =
   | { readonly kind: 'synced'; readonly progress: SyncProgress }
@@ -130,19 +131,31 @@ export interface NodeActivities {
     readonly inUse?: boolean;
   }): Promise<TargetMirror>;
 
-  /** control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite the source; waits a while for the target's end, and returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported. */
+  /**
+   * control, source, phases Preparing, Syncing, Verifying, before the point of no return. DRBD beneath the volume, in the order that cannot overwrite
+   * the source; waits a while for the target's end, and returns with the sync started. @throws MirrorNotReady, SnapshotOnVolume, TableNotSupported.
+   */
   ensureSourceMirror(request: { readonly mirror: Mirror; readonly targetEndpoint: MirrorEndpoint }): Promise<SourceMirror>;
 
-  /** sync, source, phases Syncing, Verifying, AwaitingDetach, CuttingOver. Heartbeats SyncProgress; returns when synced or when it cannot go on by itself. A volume that closeSource has closed is not bypassed. */
+  /**
+   * sync, source, phases Syncing, Verifying, AwaitingDetach, CuttingOver. Heartbeats SyncProgress; returns when synced or when it cannot go on by
+   * itself. A volume that closeSource has closed is not bypassed.
+   */
   awaitSync(request: { readonly mirror: Mirror }): Promise<SyncOutcome>;
 
-  /** control, target, phases Verifying, CuttingOver; AwaitingDetach for a copy that waits. Before a verify, after it, and whenever the target was away. @param request.logPosition what it answered before the verify. */
+  /**
+   * control, target, phases Verifying, CuttingOver; AwaitingDetach for a copy that waits. Before a verify, after it, and whenever the target was
+   * away. @param request.logPosition what it answered before the verify.
+   */
   readTargetCounter(request: { readonly mirror: Mirror; readonly logPosition?: number }): Promise<TargetCounter>;
 
   /** sync, source, phases Verifying, CuttingOver. One verify of the whole device, or of these ranges one by one; heartbeats SyncProgress. Repairs nothing. */
   verifyMirror(request: { readonly mirror: Mirror; readonly ranges?: readonly SectorRange[] }): Promise<VerifyReport>;
 
-  /** control, source, phases Verifying, CuttingOver, before the point of no return. Differences that a verify found are sent again; returns when the resync has started. */
+  /**
+   * control, source, phases Verifying, CuttingOver, before the point of no return. Differences that a verify found are sent again; returns when the
+   * resync has started.
+   */
   repairMirror(request: { readonly mirror: Mirror }): Promise<void>;
 
   /**
@@ -158,23 +171,36 @@ export interface NodeActivities {
   markCutOver(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;
 
   /**
-   * sync, phase CuttingOver. SHA-256 (hex) of the whole device: on the source beneath the closed mirror, on the target of the logical volume once the mirror is down.
-   * Without one where the source's mirror was taken down already. Heartbeats.
+   * sync, phase CuttingOver. SHA-256 (hex) of the whole device: on the source beneath the closed mirror, on the target of the logical volume once the
+   * mirror is down. Without one where the source's mirror was taken down already. Heartbeats.
    */
   hashVolume(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<{ readonly sha256?: string }>;
 
-  /** control, destructive, phase CuttingOver, past the point of no return. Secondary, down; the mirror's devices gone; on the target the volume is plain and active. Metadata volumes go too. */
+  /**
+   * control, destructive, phase CuttingOver, past the point of no return. Secondary, down; the mirror's devices gone; on the target the volume is
+   * plain and active. Metadata volumes go too.
+   */
   dissolveMirror(request: { readonly mirror: Mirror; readonly role: MirrorRole }): Promise<void>;
 
   /** control, destructive, source, phase RemovingSource, past the point of no return. The source's logical volume goes. */
   removeSource(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, target, phase RemovingSource, past the point of no return. Its disk is flushed, and the tags of the migration go: what is left is a plain volume. */
+  /**
+   * control, target, phase RemovingSource, past the point of no return. Its disk is flushed, and the tags of the migration go: what is left is a
+   * plain volume.
+   */
   releaseTarget(request: { readonly mirror: Mirror }): Promise<void>;
 
-  /** control, source, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. The exact state from before. @param request.deleted nobody wants the volume any more: it need not be there. @throws PointOfNoReturnPassed, LogicalVolumeMissing, SourceDiskLost */
+  /**
+   * control, source, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. The exact state from
+   * before. @param request.deleted nobody wants the volume any more: it need not be there. @throws PointOfNoReturnPassed, LogicalVolumeMissing, DiskMissing,
+   * SourceDiskLost
+   */
   restoreSource(request: { readonly mirror: Mirror; readonly deleted?: true }): Promise<void>;
 
-  /** control, target, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. What this migration made here goes. @throws PointOfNoReturnPassed. */
+  /**
+   * control, target, destructive, phase Aborting, or Preparing for a target that is given up; never past the point of no return. What this migration
+   * made here goes. @throws PointOfNoReturnPassed.
+   */
   discardTarget(request: { readonly mirror: Mirror }): Promise<void>;
 }

@@ -12,8 +12,8 @@ const LARGEST_REQUEST_BYTES = 2 ** 20;
 /**
  * The most that a copy takes of a pool whose chunks have that size.
  *
- * The target asks for whole chunks and leaves out those that are zeros on the source. It can only ask so where a chunk is a power of two and no larger than a request;
- * elsewhere it writes every zero.
+ * The target asks for whole chunks and leaves out those that are zeros on the source. It can only ask so where a chunk is a power of two and no
+ * larger than a request; elsewhere it writes every zero.
  * @param targetChunkBytes undefined: nobody has said.
  */
 export function bytesOfCopy({ allocatedBytes, chunkBytes }: ThinVolume, volumeBytes: number, targetChunkBytes?: number): number {

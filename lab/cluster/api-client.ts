@@ -94,7 +94,10 @@ export class ApiClient {
     await orUndefined(this.#call('DELETE', path, options), 404);
   }
 
-  /** Follows the changes after `resourceVersion`; returns when the server ends the watch, which it does once a minute. @throws ApiError, or of the connection. */
+  /**
+   * Follows the changes after `resourceVersion`; returns when the server ends the watch, which it does once a minute. @throws ApiError, or of the
+   * connection.
+   */
   async watch<T>(path: string, resourceVersion: string, onEvent: (event: WatchEvent<T>) => void, signal: AbortSignal): Promise<void> {
     const parameters = new URLSearchParams({ watch: 'true', resourceVersion, timeoutSeconds: String(WATCH_SECONDS) });
     const address = `${this.#server}${path}${path.includes('?') ? '&' : '?'}${parameters}`;

@@ -49,7 +49,10 @@ export interface MirrorState {
 export interface MirrorDevices {
   readonly data: string;
   readonly metadata: string;
-  /** A sync into the data leaves out what is zeros on the source, so that a thin volume stays thin. Its discards must be limited to {@link DISCARD_LIMIT_BYTES}. */
+  /**
+   * A sync into the data leaves out what is zeros on the source, so that a thin volume stays thin. Its discards must be limited to
+   * {@link DISCARD_LIMIT_BYTES}.
+   */
   readonly thin?: boolean;
 }
 

@@ -101,7 +101,10 @@ export class KubeClient {
     }
   }
 
-  /** All objects of the selection, page by page at one resourceVersion. @throws {KubeError} 410 where the pages took longer than the server keeps a snapshot. */
+  /**
+   * All objects of the selection, page by page at one resourceVersion. @throws {KubeError} 410 where the pages took longer than the server keeps a
+   * snapshot.
+   */
   async *pages<T extends KubeObject>(
     resource: Resource<T>,
     selection: Selection = {},

@@ -1,4 +1,7 @@
-/** The volumes that the lab makes besides plain ones, held to what HwameiStor's are. Nothing here is Rehome's: the nodes are labelled so that they keep them. */
+/**
+ * The volumes that the lab makes besides plain ones, held to what HwameiStor's are. Nothing here is Rehome's: the nodes are labelled so that they
+ * keep them.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Cluster, eventually, POOL } from './support.ts';
 
