@@ -48,9 +48,9 @@ describe('a cordoned node', () => {
     await cluster.cordon('n1');
     await cluster.reaches('small', 'Completed');
     await cluster.uncordon('n1');
-    await cluster.filledVolume('large', 'n1', '128Mi');
+    await cluster.filledVolume('large', 'n1', '256Mi');
     await cluster.cordon('n1');
-    await cluster.reaches('large', 'Completed', 120);
+    await cluster.reaches('large', 'Completed', 180);
 
     const [small, large] = await Promise.all(['small', 'large'].map(ownShareOf));
     console.log(`own share: small ${small!.toFixed(1)} s, large ${large!.toFixed(1)} s`);
