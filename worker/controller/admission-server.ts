@@ -24,6 +24,8 @@ export interface AdmissionServerOptions {
   /** Answers an AdmissionReview by one. */
   readonly review: (body: unknown) => Promise<object>;
   readonly logger: Logger;
+  /** From a look at the configuration to the next. Default 10. */
+  readonly lookSeconds?: number;
 }
 
 /** Name of the MutatingWebhookConfiguration, and the path that it calls. */
@@ -31,7 +33,7 @@ export const WEBHOOK_CONFIGURATION = 'rehome-controller';
 const PATH = '/pods';
 
 const VALID_MILLISECONDS = 24 * 3600 * 1000;
-const LOOK_MILLISECONDS = 10_000;
+const DEFAULT_LOOK_SECONDS = 10;
 /** More controllers than anybody runs, and as many restarts in a day as their certificates may be kept of. */
 const MAXIMUM_CERTIFICATES = 16;
 const LARGEST_BODY_BYTES = 8 * 2 ** 20;
@@ -40,6 +42,7 @@ export class AdmissionServer {
   readonly #options: AdmissionServerOptions;
   #server: Server | undefined;
   #own: ServerCertificate | undefined;
+  #served: ServerCertificate | undefined;
   readonly #stopped = new AbortController();
   #running: Promise<void> | undefined;
   #trouble: string | undefined;
@@ -61,9 +64,10 @@ export class AdmissionServer {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopped;
+    const { lookSeconds = DEFAULT_LOOK_SECONDS } = this.#options;
     while (!signal.aborted) {
       await this.#look();
-      await sleep(LOOK_MILLISECONDS, undefined, { signal }).catch(() => undefined);
+      await sleep(lookSeconds * 1000, undefined, { signal }).catch(() => undefined);
     }
   }
 
@@ -89,10 +93,13 @@ export class AdmissionServer {
     if (names.length === 0) throw new Error(`MutatingWebhookConfiguration ${WEBHOOK_CONFIGURATION} has no webhook`);
     const now = new Date();
     const own = this.#isGoodFor(names, now) ? this.#own! : makeServerCertificate(names, now, VALID_MILLISECONDS);
-    await this.#trust(found, own, now);
-    if (own === this.#own && this.#server?.listening) return;
+    const wasTrusted = await this.#trust(found, own, now);
     this.#own = own;
+    const isServed = this.#server?.listening === true;
+    // The API server hears of it a moment later. Until the next look the one before is good.
+    if (isServed && (own === this.#served || !wasTrusted)) return;
     await this.#serve(own);
+    this.#served = own;
     logger.info({ names, notAfter: own.notAfter }, 'new pods are looked at');
   }
 
@@ -102,11 +109,11 @@ export class AdmissionServer {
     return this.#own.names.join() === names.join() && now.getTime() < half;
   }
 
-  /** @throws {KubeError} 422 where somebody else has changed it at this moment. */
-  async #trust({ metadata, webhooks = [] }: MutatingWebhookConfiguration, own: ServerCertificate, now: Date): Promise<void> {
+  /** @returns whether it was trusted already. @throws {KubeError} 422 where somebody else has changed it at this moment. */
+  async #trust({ metadata, webhooks = [] }: MutatingWebhookConfiguration, own: ServerCertificate, now: Date): Promise<boolean> {
     const bundles = webhooks.map(({ clientConfig }) => Buffer.from(clientConfig.caBundle ?? '', 'base64').toString());
     const wanted = bundles.map((bundle) => withOwnCertificate(bundle, own.certificatePem, now, MAXIMUM_CERTIFICATES));
-    if (wanted.every((bundle, index) => bundle === bundles[index])) return;
+    if (wanted.every((bundle, index) => bundle === bundles[index])) return true;
     const operations = [
       { op: 'test' as const, path: '/metadata/resourceVersion', value: metadata.resourceVersion },
       ...wanted.map((bundle, index) => ({
@@ -116,6 +123,7 @@ export class AdmissionServer {
       })),
     ];
     await this.#options.kube.jsonPatch(mutatingWebhookConfigurations, metadata, operations, { signal: this.#stopped.signal });
+    return false;
   }
 
   async #serve({ certificatePem: cert, keyPem: key }: ServerCertificate): Promise<void> {

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import pino from 'pino';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -43,16 +45,51 @@ test('a question that is longer than any of the API server is not read to its en
   expect(review).not.toHaveBeenCalled();
 });
 
+test('a new certificate is served when the API server has had the time to hear of it', async () => {
+  const [port = 0] = await freePorts(1);
+  let webhooks: readonly { readonly clientConfig: { readonly url: string; readonly caBundle?: string } }[] = configuration.webhooks;
+  const changes: string[] = [];
+  const jsonPatch = async (_: unknown, __: unknown, operations: readonly { readonly value: string }[]) => {
+    changes.push(operations.at(-1)!.value);
+    webhooks = webhooks.map((webhook) => ({ ...webhook, clientConfig: { ...webhook.clientConfig, caBundle: changes.at(-1)! } }));
+  };
+  const kube = { find: async () => ({ ...configuration, webhooks }), jsonPatch } as unknown as KubeClient;
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const review = async () => ({});
+  server = new AdmissionServer({ kube, listen: { host: '127.0.0.1', port }, review, logger: silent, lookSeconds: 0.3 });
+  server.start();
+  const first = await vi.waitFor(() => servedAt(port));
+
+  vi.setSystemTime(Date.now() + 13 * 3600 * 1000);
+  await vi.waitFor(() => expect(changes).toHaveLength(2), { interval: 5 });
+  expect(await servedAt(port)).toBe(first);
+  await vi.waitFor(async () => expect(await servedAt(port)).not.toBe(first));
+  expect(changes).toHaveLength(2);
+});
+
+/** The fingerprint of the certificate. */
+async function servedAt(port: number): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
+
 test('an API server that does not answer is asked by one look at a time, and holds up no stop', async () => {
-  vi.useFakeTimers();
   let asked = 0;
+  const hears = Promise.withResolvers<void>();
   const find = async (_: unknown, __: unknown, { signal }: RequestOptions) => {
     asked += 1;
+    hears.resolve();
     await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
   };
-  server = new AdmissionServer({ kube: { find } as unknown as KubeClient, listen: { port: 0 }, review: async () => ({}), logger: silent });
+  const kube = { find } as unknown as KubeClient;
+  server = new AdmissionServer({ kube, listen: { port: 0 }, review: async () => ({}), logger: silent, lookSeconds: 0.01 });
   server.start();
-  await vi.advanceTimersByTimeAsync(60_000);
+  await hears.promise;
+  // The time of ten looks.
+  await sleep(100);
   await server.stop();
   expect(asked).toBe(1);
 });
