@@ -46,14 +46,16 @@ export async function judgePod(deps: Deps, namespace: string, claims: readonly s
   if (ours.length === 0) return { waitsFor: [], nodeLists: [] };
   const failed = await deps.kube.list(pods, { namespace, fieldSelector: 'status.phase=Failed' });
   const looked = await Promise.all(ours.map((claim) => factsOf(deps, claim, failed)));
-  const facts = looked.filter((each) => each !== undefined);
+  const isActive = deps.isActive();
+  // Beside a live HwameiStor one that does not move has nothing to wait for, be its replica up to date or not.
+  const facts = looked.filter((each) => each !== undefined).filter(({ migration }) => isActive || migration !== undefined);
   // Its other volumes stay with one that does.
   const staysOn = facts.flatMap((each) => each.staysOn);
   const leaves = (node: string) => !staysOn.includes(node);
   const { waitsFor, nodeLists } = admitPod(
     facts.map((each) => ({ ...each, evictedFrom: each.evictedFrom.filter(leaves), drained: each.drained.filter(leaves) })),
   );
-  if (!deps.isActive()) return { waitsFor, nodeLists: [] };
+  if (!isActive) return { waitsFor, nodeLists: [] };
   return { waitsFor, nodeLists: nodeLists.filter((list) => list.every((node) => isNamedByItsLabel(deps, node))) };
 }
 

@@ -17,6 +17,7 @@ const persistentVolume = {
   metadata: { name: 'pv' },
   spec: { csi: { driver: 'lvm.hwameistor.io', volumeHandle: 'data' }, nodeAffinity: {} },
 };
+const free = { ...persistentVolume, spec: { csi: persistentVolume.spec.csi } };
 const localVolume = { metadata: { name: 'data' }, spec: { config: { replicas: [{ hostname: 'n1' }] } } };
 const asked = { metadata: { name: 'move', creationTimestamp: '' }, spec: { volumeName: 'data', sourceNode: 'n1', abort: false } };
 const begun = {
@@ -26,7 +27,10 @@ const begun = {
 };
 
 /** Whether a pod of the claim waits. */
-async function waits(isActive: boolean, world: { readonly claim?: object; readonly migrates?: readonly object[] }): Promise<boolean> {
+async function waits(
+  isActive: boolean,
+  world: { readonly claim?: object; readonly migrates?: readonly object[]; readonly persistentVolume?: typeof free },
+): Promise<boolean> {
   const objects: Record<string, unknown> = { persistentvolumeclaims: world.claim ?? claim, localvolumes: localVolume };
   const kube = {
     find: async ({ plural }: { readonly plural: string }) => objects[plural],
@@ -34,7 +38,7 @@ async function waits(isActive: boolean, world: { readonly claim?: object; readon
   };
   const empty = storeOf();
   const stores = {
-    persistentVolumes: storeOf(persistentVolume),
+    persistentVolumes: storeOf(world.persistentVolume ?? persistentVolume),
     localVolumeReplicas: empty,
     localStorageNodes: empty,
     localVolumes: empty,
@@ -48,6 +52,7 @@ describe('a pod waits, beside a live HwameiStor only where that was begun, for i
   test.each<[string, Parameters<typeof waits>[1], boolean]>([
     ['that an eviction is to move', { claim: marked }, false],
     ['that somebody has asked for', { migrates: [asked] }, false],
+    ['that any node may use and that has no replica which is up to date', { persistentVolume: free }, false],
     ['whose move is under way', { claim: marked, migrates: [begun] }, true],
   ])('%s', async (_, world, besideHwameistor) => {
     expect(await waits(true, world)).toBe(true);
