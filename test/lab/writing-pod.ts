@@ -70,13 +70,13 @@ export class WritingPod {
     });
   }
 
-  /** Seconds of the longest silence between two acknowledged writes since then (milliseconds since the epoch). */
   /** What a write takes when nothing is wrong is the writer's own time. @param since milliseconds since the epoch: what happened then. */
   expectNotHeldUp(since: number): void {
     const usual = this.#collector.usualGapSeconds(this.#workload.writer, since);
     expect(this.longestStall(since) - usual).toBeLessThan(LONGEST_STALL_SECONDS);
   }
 
+  /** Seconds of the longest silence between two acknowledged writes since then (milliseconds since the epoch). */
   longestStall(since: number): number {
     const gap = this.#collector.longestGap(this.#workload.writer, since);
     const seconds = gap ? (gap.to - gap.from) / 1000 : 0;
