@@ -9,13 +9,14 @@ import { isOpen } from '../activities/cluster/migration-objects.ts';
 import { type StayJudge, withLiveWishes } from '../activities/cluster/stay.ts';
 import type { ClusterStores } from '../activities/cluster/stores.ts';
 import { isAgentAlive } from '../activities/cluster/volume-facts.ts';
-import { bondsOf } from '../activities/cluster/volume-objects.ts';
+import { bondsOf, replicaNodesOf } from '../activities/cluster/volume-objects.ts';
 import {
   type Condition,
   EVACUATED_CONDITION,
   type LocalStorageNode,
   type LocalVolumeMigrate,
   type LocalVolumeReplica,
+  type Pool,
 } from '../core/contracts/objects/index.ts';
 import { type Evacuation, judgeEvacuation } from '../core/domain/evacuated.ts';
 import { isCordoned, isEvictionDisabled } from '../core/domain/node-wish.ts';
@@ -116,7 +117,8 @@ export class EvacuatedReconciler {
     const reserved = [...reservationsOf(storageNode).keys()].filter((volume) =>
       migrations.every((migration) => migration.volume !== volume),
     );
-    const reportedVolumes = pools && Object.values(pools).flatMap((pool) => pool.volumes ?? []);
+    const reportedVolumes =
+      pools && Object.values(pools).flatMap((pool) => pool.volumes?.filter((volume) => !hasLeftLostPool(stores, pool, volume, name)) ?? []);
     const replicaVolumes = replicas.filter(({ spec }) => spec.nodeName === name).map(({ spec }) => spec.volumeName);
     const bonds = bondsOf(stores);
     const stays = [...new Set([...replicaVolumes, ...(reportedVolumes ?? [])])].flatMap((volume) => {
@@ -169,6 +171,13 @@ export class EvacuatedReconciler {
 function seenInStores(stores: ClusterStores, storageNode: LocalStorageNode): Seen {
   const node = stores.nodes.get(storageNode.metadata.name);
   return { node, storageNode, replicas: stores.localVolumeReplicas.list(), migrates: stores.localVolumeMigrates.list(), stores };
+}
+
+/** Whose pool has lost all of its disks, and whose LocalVolume lies elsewhere: nobody can remove there what is left of it. */
+function hasLeftLostPool(stores: ClusterStores, { disks = [] }: Pool, volume: string, node: string): boolean {
+  if (disks.length === 0 || disks.some(({ state }) => state !== 'Offline')) return false;
+  const localVolume = stores.localVolumes.get(volume);
+  return localVolume !== undefined && !replicaNodesOf(stores, localVolume).includes(node);
 }
 
 /** Source and target. */

@@ -4,8 +4,8 @@
  *   every few seconds, and at once when a replica of this node appears:
  *     look at LVM and DRBD -> pure report -> write what differs from what the watches last saw, as merge patches of /status
  *
- * A look that fails writes nothing: what was last known stays, and the next round follows. Where none succeeds for a minute the Lease is given up: nobody is
- * to place volumes, or to power the node off, by a report that is not true any more. A LocalStorageNode's annotations (reservations) and
+ * A look that fails writes nothing: what was last known stays, and the next round follows. Where none succeeds for three minutes the Lease is given
+ * up: nobody is to place volumes, or to power the node off, by a report that is not true any more. LVM alone may take a minute to remove a volume. A LocalStorageNode's annotations (reservations) and
  * conditions are the controller's; a merge patch leaves them alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,12 +39,12 @@ export interface NodeReporterOptions {
   readonly onError: (error: unknown) => void;
   /** From the beginning of a round to that of the next. Default 4: a change is to be seen within 10 s. */
   readonly intervalSeconds?: number;
-  /** For how long what was reported may count without a round that succeeds. Default 60. */
+  /** For how long what was reported may count without a round that succeeds. Default 180. */
   readonly reportLastsSeconds?: number;
 }
 
 const DEFAULT_INTERVAL_SECONDS = 4;
-const DEFAULT_REPORT_LASTS_SECONDS = 60;
+const DEFAULT_REPORT_LASTS_SECONDS = 180;
 /** The well-known labels of Kubernetes. */
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const REGION_LABEL = 'topology.kubernetes.io/region';

@@ -49,9 +49,9 @@ export const reserveTarget = (deps: Deps): ClusterActivities['reserveTarget'] =>
 async function reserveInTurn(deps: Deps, request: ReserveRequest): Promise<ReserveResult> {
   const { kube } = deps;
   const migrate = await readMigration(kube, request.ref);
-  if (hasEnded(migrate) || isTakenBack(migrate)) {
-    throw permanent('NotPermitted', `${request.ref.name} is ${migrate.status?.phase}: nothing is reserved for it`);
-  }
+  if (hasEnded(migrate)) throw permanent('NotPermitted', `${request.ref.name} has ended: nothing is reserved for it`);
+  // Its abort says itself what it comes to grief on.
+  if (isTakenBack(migrate)) return { kind: 'refused', refusals: {} };
   const nodes = storageNodesOf(await kube.list(localStorageNodes));
   const kept = standing(request, nodes);
   const result = kept ? reservedOn(kept) : await planAndReserve(deps, request, migrate, nodes);

@@ -52,13 +52,13 @@ export interface RebindOptions {
 /** `recreated`: Kubernetes has told the claim's owner of its loss (Event ClaimLost), which wants an Event of one's own beside it. */
 export type RebindOutcome = { readonly kind: 'Rebound'; readonly recreated: boolean } | { readonly kind: 'NoNodeAffinity' | 'Absent' };
 
-/** Somebody else's hand is on the PersistentVolume: a person has to look. Nothing was changed. */
+/** Somebody else's hand is on the PersistentVolume, or the API server would not take it as it is to be made again: a person has to look. Nothing was changed. */
 export class PersistentVolumeRefused extends Error {
   override readonly name = 'PersistentVolumeRefused';
-  readonly refusal: RebindRefusal;
+  readonly refusal: RebindRefusal | 'NotAccepted';
 
-  constructor(persistentVolume: string, refusal: RebindRefusal, message: string) {
-    super(`PersistentVolume ${persistentVolume}: ${message}`);
+  constructor(persistentVolume: string, refusal: RebindRefusal | 'NotAccepted', message: string, options?: ErrorOptions) {
+    super(`PersistentVolume ${persistentVolume}: ${message}`, options);
     this.refusal = refusal;
   }
 }
@@ -66,11 +66,6 @@ export class PersistentVolumeRefused extends Error {
 /** The PersistentVolume names its new node, but its claim is not Bound to it: worth another attempt. */
 export class ClaimNotBound extends Error {
   override readonly name = 'ClaimNotBound';
-}
-
-/** The API server would not take the PersistentVolume as it is to be made again, so it was not deleted: worth another attempt. */
-export class RecreationRefused extends Error {
-  override readonly name = 'RecreationRefused';
 }
 
 /** Whether an API server lets nodeAffinity be changed (feature gate MutablePVNodeAffinity). Asked once, by a change that is not stored. */
@@ -115,7 +110,7 @@ const REFUSALS: readonly (number | undefined)[] = [400, 403, 422];
 const RACE_BACKOFF = { minimumMilliseconds: 20, maximumMilliseconds: 500 };
 const NUDGE_BACKOFF = { minimumMilliseconds: 50, maximumMilliseconds: 500 };
 
-/** @throws {PersistentVolumeRefused | RecreationRefused | ClaimNotBound | KubeError} */
+/** @throws {PersistentVolumeRefused | ClaimNotBound | KubeError} */
 export async function rebindPersistentVolume(request: RebindRequest, options: RebindOptions): Promise<RebindOutcome> {
   for (let lostRaces = 0; ; ) {
     try {
@@ -231,12 +226,8 @@ async function requireAccepted(client: KubeClient, { manifest }: RebindRecord): 
     // What is said last, when all the rest was found right.
     if (isAlreadyExists(error)) return;
     if (!(error instanceof KubeError) || !REFUSALS.includes(error.status)) throw error;
-    throw new RecreationRefused(
-      `PersistentVolume ${manifest.metadata.name} is not deleted, for it could not be made again: ${error.message}`,
-      {
-        cause: error,
-      },
-    );
+    const message = `it is not deleted, for it could not be made again: ${error.message}`;
+    throw new PersistentVolumeRefused(manifest.metadata.name ?? '', 'NotAccepted', message, { cause: error });
   }
 }
 

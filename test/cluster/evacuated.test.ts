@@ -51,6 +51,21 @@ function becomes(node: string, status: 'True' | 'False', reason: string): Promis
 }
 
 describe('Evacuated', () => {
+  test('does not wait for what a volume has left in a pool that lost its disks, but for one of which nothing else is known', async () => {
+    const [node, other] = [await addNode(), await addNode()];
+    await world.addVolume('moved-on', other, { claimed: false });
+    const disk = { devPath: '/dev/sda', type: 'HDD', capacityBytes: 1 } as const;
+    const report = (volumes: string[], state: 'InUse' | 'Offline') => world.reportPool(node.node, { volumes, disks: [{ ...disk, state }] });
+    await report(['moved-on'], 'InUse');
+    await world.cordon(node.node);
+    await becomes(node.node, 'False', 'VolumesRemain');
+    await report(['moved-on', 'unknown'], 'Offline');
+    const read = async () => expect((await conditionOf(node.node))?.message).toBe('still in the pools: unknown');
+    await vi.waitFor(read, { timeout: 15_000, interval: 50 });
+    await report(['moved-on'], 'Offline');
+    await becomes(node.node, 'True', 'NothingLeft');
+  });
+
   test('follows a drain to its end, and stays True when the node is powered off', async () => {
     const node = await addNode();
     await world.addVolume('drained', node, { claimed: false });

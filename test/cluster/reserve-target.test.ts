@@ -199,9 +199,11 @@ describe('reserving a target', () => {
     expect(targetOf(await world.activities.reserveTarget(request))).toBe('n2');
   });
 
-  test.each(['Aborting', 'Aborted'] as const)('a migration that is %s reserves nothing', async (phase) => {
+  test('a migration that is taken back reserves nothing, nor does one that has ended', async () => {
     const request = await migration('over');
-    await world.activities.reportPhase({ ref: request.ref, phase, message: 'test' });
+    await world.activities.reportPhase({ ref: request.ref, phase: 'Aborting', message: 'test' });
+    expect(await world.activities.reserveTarget(request)).toEqual({ kind: 'refused', refusals: {} });
+    await world.activities.reportPhase({ ref: request.ref, phase: 'Aborted', message: 'test' });
     await expect(world.activities.reserveTarget(request)).rejects.toMatchObject({ type: 'NotPermitted', nonRetryable: true });
     expect(await reservations('n2')).toEqual({});
   });

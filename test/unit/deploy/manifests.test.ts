@@ -63,5 +63,7 @@ test('the agent starts on its node, with its key and its state where the node ha
 });
 
 test.each(['agent', 'controller'])('the admission policy of the %s holds it in whatever namespace kustomize puts it', (program) => {
-  expect(read(`${program}-admission-policy.yaml`)).not.toContain('rehome-system');
+  const policy = read(`${program}-admission-policy.yaml`);
+  expect(policy).not.toContain('rehome-system');
+  expect(policy).toContain(`request.userInfo.username.endsWith(':rehome-${program}')`);
 });
