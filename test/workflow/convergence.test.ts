@@ -56,16 +56,12 @@ const journalOf = ({ world, id }: Harness, from = 0): string[] => world.journal.
 const inWorld = (step: string, { id }: Harness): string => step.replace(/ n\d$/, (node) => `${node}-${id}`);
 
 /** What both ends do at once. */
-const AT_BOTH_ENDS: readonly (readonly string[])[] = ['observeVolume', 'allocateEndpoint', 'dissolveMirror'].map((step) => [
-  `${step} n1`,
-  `${step} n2`,
-]);
-/** In any order; and a closed volume is verified once more. */
-const ALIKE = [
-  ...AT_BOTH_ENDS,
+const AT_BOTH_ENDS: readonly (readonly string[])[] = [
+  ...['observeVolume', 'allocateEndpoint', 'dissolveMirror'].map((step) => [`${step} n1`, `${step} n2`]),
   ['ensureTargetMirror n2', 'ensureSourceMirror n1'],
-  ['readTargetCounter n2', 'verifyMirror n1', 'reportPhase CuttingOver'],
 ];
+/** In any order; and a closed volume is verified once more. */
+const ALIKE = [...AT_BOTH_ENDS, ['readTargetCounter n2', 'verifyMirror n1', 'reportPhase CuttingOver']];
 
 function placeOf(step: string): number {
   const [first = step] = ALIKE.find((steps) => steps.includes(step)) ?? [];
