@@ -48,6 +48,8 @@ withDrbd84(
     const first = await eventually('a running pod', 60, runningOn);
     const second = first === 'n1' ? 'n2' : 'n1';
     expect(await roles(first)).toBe('Primary/Secondary');
+    // It runs as soon as its process does, and has a second when it is told to go.
+    await eventually('what it wrote', 30, async () => (await writtenOn()) === `${first}\n`);
 
     await cluster.cordon(first);
     await lab.kubectl(['delete', 'pod', '-l', 'app=writer', '--timeout=30s'], { timeoutSeconds: 40 });
@@ -100,7 +102,7 @@ async function runningOn(): Promise<string | undefined> {
 async function writtenOn(): Promise<string> {
   const [pod] = await cluster.list<PodObject>('pods', '-l', 'app=writer');
   const file = `/run/kubelet/pods/${pod!.metadata.uid}/volumes/data/nodes`;
-  return (await lab.machine(pod!.spec.nodeName!).exec(['cat', file])).stdout;
+  return (await lab.machine(pod!.spec.nodeName!).exec(`cat ${file} 2>/dev/null || true`)).stdout;
 }
 
 const writer = {
