@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeClient } from './client.ts';
 import { isNotFound } from './errors.ts';
 import { type KubeObject, type Lease, leases, type ObjectName } from './resources.ts';
+import { withoutManagedFields } from './watcher.ts';
 
 export type LeaseSpec = NonNullable<Lease['spec']>;
 
@@ -27,9 +28,8 @@ export interface WatchedLease extends KubeObject {
  * The projection of a watcher of Leases. As for `LeaderElection`, a renewal counts from the moment at which it is seen: the holder's clock may be minutes off.
  * Only of a Lease that is seen for the first time nothing but that clock tells how old it is.
  */
-export function watchLease({ metadata, spec }: Lease, before: WatchedLease | undefined): WatchedLease {
-  const { managedFields: _, ...rest } = metadata;
-  return { metadata: rest, ...(spec && { spec }), renewedAt: renewedAt(spec, before) };
+export function watchLease(lease: Lease, before: WatchedLease | undefined): WatchedLease {
+  return { ...withoutManagedFields(lease), renewedAt: renewedAt(lease.spec, before) };
 }
 
 function renewedAt(spec: LeaseSpec | undefined, before: WatchedLease | undefined): number {
