@@ -5,8 +5,9 @@
  *     look at LVM and DRBD -> pure report -> write what differs from what the watches last saw, as merge patches of /status
  *
  * A look that fails writes nothing: what was last known stays, and the next round follows. Where none succeeds for three minutes the Lease is given
- * up: nobody is to place volumes, or to power the node off, by a report that is not true any more. LVM alone may take a minute to remove a volume. A LocalStorageNode's annotations (reservations) and
- * conditions are the controller's; a merge patch leaves them alone.
+ * up: nobody is to place volumes, or to power the node off, by a report that is not true any more. LVM alone may take a minute to remove a volume.
+ *
+ * A LocalStorageNode's annotations (reservations) and conditions are the controller's; a merge patch leaves them alone.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { agentLease } from '../core/contracts/names.ts';

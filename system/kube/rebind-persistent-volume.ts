@@ -52,7 +52,10 @@ export interface RebindOptions {
 /** `recreated`: Kubernetes has told the claim's owner of its loss (Event ClaimLost), which wants an Event of one's own beside it. */
 export type RebindOutcome = { readonly kind: 'Rebound'; readonly recreated: boolean } | { readonly kind: 'NoNodeAffinity' | 'Absent' };
 
-/** Somebody else's hand is on the PersistentVolume, or the API server would not take it as it is to be made again: a person has to look. Nothing was changed. */
+/**
+ * Somebody else's hand is on the PersistentVolume, or the API server would not take it as it is to be made again: a person has to look. Nothing was
+ * changed.
+ */
 export class PersistentVolumeRefused extends Error {
   override readonly name = 'PersistentVolumeRefused';
   readonly refusal: RebindRefusal | 'NotAccepted';
